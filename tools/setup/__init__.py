@@ -1,0 +1,1 @@
+"""Set-up: the virtual environment, umqtt.simple, the compiled firmware, and finding MicroPython."""
