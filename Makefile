@@ -1,19 +1,44 @@
-# Wearmeter. Every target sets up what it needs; `make help` lists them.
+# Wearmeter. Every target sets up what it needs first; `make help` lists them.
 
 PYTHON ?= python3
 PY := .venv/bin/python
+JOBS ?= 2
+SEED ?=
+OUT ?= build/demo
+SCENARIO ?=
+# The tests' random seed: any failure is replayed by giving it back (make test HYPOTHESIS_SEED=n).
+HYPOTHESIS_SEED ?= $(shell date +%s)
+TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup clean
+.PHONY: help venv setup build demo test relay lint clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 venv:
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "wearmeter: set-up: $(PYTHON) was not found: Python 3.10 or newer is needed" >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "wearmeter: set-up: $(PYTHON) was not found, and Python 3.10 or newer is needed" >&2; exit 2; }
 	@$(PYTHON) tools/setup/venv.py
 
-setup: venv ## make .venv with everything pinned
+setup: venv ## make .venv, fetch umqtt.simple, compile the firmware
+	@$(PY) -m tools.setup.firmware
 
-clean: ## remove what was built (build/), keep .venv
+build: setup ## the same: build/mpy holds the compiled firmware
+
+demo: setup ## a week of a vacuum, from motor to Alexa event [SCENARIO=file] [SEED=n] [OUT=dir]
+	@exec $(PY) -m tools.demo $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed "$(SEED)") --out "$(OUT)"
+
+test: setup ## lint, then every test on CPython, on MicroPython and end to end [TESTS=path] [JOBS=n]
+	@$(PY) -m tools.setup.system_packages
+	@$(MAKE) --no-print-directory lint
+	@exec $(PY) -m pytest -n $(JOBS) --dist worksteal --hypothesis-seed=$(HYPOTHESIS_SEED) $(TESTS)
+
+relay: venv ## run the relay by itself (its options: ARGS="--help")
+	@exec $(PY) -m tools.relay $(ARGS)
+
+lint: venv ## ruff and mypy; silent when all is well
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m mypy --no-error-summary
+
+clean: ## remove what was built (build/); .venv stays
 	rm -rf build

@@ -1,6 +1,6 @@
 """Makes .venv from tools/setup/requirements.txt, once; the next run finds its stamp and does nothing.
 
-Run by the system's Python, before anything is installed, so it imports the standard library alone and is written so that
+Run by the system's Python, before anything is installed, so it imports the standard library alone and has no f-string:
 an old Python, too, gets as far as the line that says what it lacks.
 """
 
