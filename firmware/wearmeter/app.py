@@ -1,0 +1,197 @@
+"""Wires the rooms together and runs the loop.
+
+    app = App(board, time, Link...)
+    app.run()
+
+The tick begins before anything touches the network: counting needs only the board, the product and the flash.
+"""
+
+import os
+import time
+from binascii import crc32
+
+from micropython import const
+
+from wearmeter import VERSION, checked, config, faults, last_good, ledger, outbox, product, reporter, schedule, wire
+from wearmeter.clock import Clock
+from wearmeter.drivers import button, current, led, level
+from wearmeter.store import Store
+from wearmeter.tick import PERIOD_MS, Tick
+
+# Longer than any bounded wait of the loop (15 s) and than lwIP's own limit for a name look-up, which cannot be set.
+WATCHDOG_MS = const(120000)
+_NTP_PAUSE_S = const(300)
+_IDLE_MS = const(1000)
+
+
+def log(text):
+    """Print a line for `make monitor`: `wm`, a word, and key=value pairs."""
+    print(text)
+
+
+class App:
+    """One device. `board` is the board's module; `state` and `root` are folders on the file system.
+
+    Raises checked.FileError if there neither is nor ever was a usable product file: then nobody knows what to count.
+    """
+
+    def __init__(self, board, root="", log=log):
+        self._board = board
+        self._log = log
+        self._ntp_s = -_NTP_PAUSE_S
+        self._fed = -1
+        state = root + "/state"
+        try:
+            os.mkdir(state)
+        except OSError:
+            pass  # It is there. If it cannot be made, each write says so.
+        self.faults = faults.Faults()
+        self.product, bad = last_good.load(root + "/product.json", state + "/product.good", product.Product)
+        if bad:
+            self._file_is_bad(bad)
+        self.config = None
+        try:
+            self.config, bad = last_good.load(root + "/config.json", state + "/config.good", config.Config)
+            if bad:
+                self._file_is_bad(bad)
+        except checked.FileError as error:
+            self._file_is_bad(str(error))
+        self.clock = Clock(time.ticks_diff)
+        self.device_id = self.config.device if self.config and self.config.device else board.device_id()
+        self._open_ledger(state)
+        self._open_outbox(state)
+        self._make_tick()
+        self.link = None
+        self.reporter = None
+
+    def _file_is_bad(self, why):
+        self._log("wm bad_file %s" % why)
+        self.faults.raise_(faults.CONFIG_BAD, why)
+
+    def _open_ledger(self, state):
+        self.ledger = ledger.Ledger(len(self.product.consumables))
+        self.store = Store(state + "/ledger", self._board.second_home())
+        record = self.store.load(ledger.is_valid)
+        had_outbox = _exists(state + "/outbox.a") or _exists(state + "/outbox.b")
+        if record is None:
+            self.ledger.epoch = crc32(os.urandom(8)) % wire.MAX_ID + 1
+            if self.store.damaged or had_outbox:
+                self.faults.raise_(faults.LEDGER_LOST)
+            self.ledger.dirty = True
+            self.first_boot = True
+        else:
+            self.ledger.restore(record)
+            self.first_boot = False
+            if self.store.damaged or self.store.from_second_home:
+                self.faults.raise_(faults.COPY_DAMAGED)
+
+    def _open_outbox(self, state):
+        parts = self.ledger.consumables
+        self.outbox = outbox.Outbox(Store(state + "/outbox"), len(parts))
+        released = [part.generation - 1 if part.replacement else part.generation for part in parts]
+        if not self.outbox.load(self.ledger.epoch, self.ledger.next_sequence, released):
+            self.faults.raise_(faults.OUTBOX_LOST)
+
+    def _make_tick(self):
+        board, parts = self._board, self.product.consumables
+        inputs = []
+        parts_of = []
+        for source in self.product.inputs:
+            inputs.append(self._input(source))
+            parts_of.append(tuple([at for at, part in enumerate(parts) if part.input == source.name]))
+        buttons = []
+        for part in parts:
+            pull = "up" if part.button_active == 0 else "down"
+            pin = board.level_input(part.button_signal, pull)
+            buttons.append(button.Button(pin, part.button_active, time.ticks_diff))
+        light = led.Led(board.output(self.product.led_signal), self.product.led_active)
+        self.tick = Tick(
+            self.ledger,
+            self.store,
+            self.clock,
+            self.faults,
+            inputs,
+            parts_of,
+            buttons,
+            parts,
+            light,
+            time.ticks_ms,
+            self._log,
+        )
+        for index, part in enumerate(self.ledger.consumables):
+            if not part.replacement:
+                self.tick.released[index] = part.generation
+            else:
+                self.tick.released[index] = self.outbox.released[index]
+        self.tick.want_second_home = self.first_boot
+
+    def _input(self, source):
+        max_on_ms = self.product.max_on_ms
+        if source.driver == "level":
+            pin = self._board.level_input(source.signal, "down" if source.active else "up")
+            return level.LevelInput(pin, source.active, max_on_ms, time.ticks_ms, time.ticks_diff)
+        adc = self._board.analog_input(source.signal)
+        return current.CurrentInput(adc, source.on_raw, source.off_raw, max_on_ms, time.ticks_diff)
+
+    def start(self, make_link):
+        """Begin to count; then make the link by `make_link(app)`, where there is a config, and who speaks over it."""
+        self._timer = self._board.start_tick(PERIOD_MS, self.tick)
+        self._watchdog = self._board.watchdog(WATCHDOG_MS)
+        self._log(
+            "wm boot version=%s device=%s epoch=%d reason=%s"
+            % (VERSION, self.device_id, self.ledger.epoch, self._board.reset_cause())
+        )
+        serial = ""
+        if self.config:
+            serial = self.config.serial
+            self.link = make_link(self)
+        self.reporter = reporter.Reporter(
+            self.ledger,
+            self.outbox,
+            self.clock,
+            self.faults,
+            self.tick,
+            self.link,
+            wire.about(self.product, serial, VERSION),
+            schedule.report_minute(self.device_id),
+            time.ticks_ms,
+            time.ticks_diff,
+            self._log,
+        )
+
+    def step(self):
+        """One turn of the loop; returns how many milliseconds to pause."""
+        # Fed only if the tick has proved alive since the last time: the watchdog guards both.
+        if self.tick.count != self._fed:
+            self._fed = self.tick.count
+            self._watchdog.feed()
+        now_ms = time.ticks_ms()
+        self._ask_ntp()
+        self.reporter.step(now_ms)
+        return _IDLE_MS if self.link is None else self.link.step(now_ms)
+
+    def run(self):
+        """The loop, for ever."""
+        while True:
+            time.sleep_ms(self.step())
+
+    def _ask_ntp(self):
+        if self.clock.known or not self.config or not self.config.ntp_host or not self.link.has_wifi:
+            return
+        if self.clock.uptime_s - self._ntp_s < _NTP_PAUSE_S:
+            return
+        self._ntp_s = self.clock.uptime_s
+        try:
+            utc_s = self._board.sync_ntp(self.config.ntp_host)
+        except (OSError, OverflowError, ValueError) as error:
+            self._log("wm ntp error=%s" % repr(error).replace(" ", ""))
+            return
+        self.reporter.set_time(utc_s)
+
+
+def _exists(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True

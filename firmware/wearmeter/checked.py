@@ -1,0 +1,118 @@
+"""Checks fields of a JSON file, one clear line for each mistake: file, field, value, what is allowed."""
+
+import json
+
+
+class FileError(ValueError):
+    """A file cannot be used; the text is one line that names file, field, value and what is allowed."""
+
+
+def load(path):
+    """Return the JSON object in the file `path`. Raises FileError."""
+    try:
+        with open(path) as file:
+            data = json.load(file)
+    except OSError:
+        raise FileError("%s: not there or not readable" % path)
+    except ValueError:
+        raise FileError("%s: not valid JSON" % path)
+    if not isinstance(data, dict):
+        raise FileError("%s: not a JSON object" % path)
+    return data
+
+
+class Fields:
+    """Takes the fields of one JSON object `data`; `where` names it in errors: the file and the way to it.
+
+    Call `done` at the end: a field that nobody took is a mistake, too.
+    """
+
+    def __init__(self, data, where):
+        if not isinstance(data, dict):
+            raise FileError("%s: is %s, allowed: an object" % (where, _show(data)))
+        self._data = data
+        self._where = where
+        self._taken = set()
+
+    def _fail(self, key, allowed):
+        shown = _show(self._data[key]) if key in self._data else "missing"
+        raise FileError("%s: %s is %s, allowed: %s" % (self._where, key, shown, allowed))
+
+    def _take(self, key, default):
+        self._taken.add(key)
+        if key in self._data:
+            return self._data[key]
+        if default is REQUIRED:
+            self._fail(key, "a value")
+        return default
+
+    def whole(self, key, low, high, default):
+        """A whole number from `low` to `high`."""
+        value = self._take(key, default)
+        if type(value) is not int or not low <= value <= high:
+            self._fail(key, "a whole number from %d to %d" % (low, high))
+        return value
+
+    def text(self, key, low, high, default, secret=False):
+        """A text of `low` to `high` bytes, or None where `default` is None. A secret's value is never shown."""
+        value = self._take(key, default)
+        if value is None and default is None:
+            return None
+        if not isinstance(value, str) or not low <= len(value.encode()) <= high:
+            if secret and key in self._data:
+                self._data = {key: "(secret)"}
+            self._fail(key, "a text of %d to %d bytes" % (low, high))
+        return value
+
+    def choice(self, key, allowed, default):
+        """One of the values `allowed`."""
+        value = self._take(key, default)
+        if value not in allowed or isinstance(value, bool):
+            self._fail(key, " or ".join([_show(choice) for choice in allowed]))
+        return value
+
+    def flag(self, key, default):
+        """true or false."""
+        value = self._take(key, default)
+        if value is not True and value is not False:
+            self._fail(key, "true or false")
+        return value
+
+    def object(self, key):
+        """The object under `key`, as Fields."""
+        return Fields(self._take(key, REQUIRED), "%s: %s" % (self._where, key))
+
+    def items(self, key, low, high):
+        """The list of `low` to `high` objects under `key`, as a list of Fields."""
+        value = self._take(key, REQUIRED)
+        if not isinstance(value, list) or not low <= len(value) <= high:
+            self._fail(key, "a list of %d to %d objects" % (low, high))
+        return [Fields(item, "%s: %s[%d]" % (self._where, key, at)) for at, item in enumerate(value)]
+
+    def texts(self, key, low, high):
+        """An object of texts, each of `low` to `high` bytes, with at least one member."""
+        value = self._take(key, REQUIRED)
+        if not isinstance(value, dict) or not value:
+            self._fail(key, "an object with at least one text")
+        part = Fields(value, "%s: %s" % (self._where, key))
+        for name in value:
+            part.text(name, low, high, REQUIRED)
+        return value
+
+    def fail(self, key, allowed):
+        """Refuse the value of `key` for a reason of the caller's."""
+        self._fail(key, allowed)
+
+    def done(self):
+        """Refuse fields that nobody took."""
+        for key in self._data:
+            if key not in self._taken:
+                raise FileError("%s: %s is unknown, allowed: %s" % (self._where, key, ", ".join(sorted(self._taken))))
+
+
+REQUIRED = object()
+
+
+def _show(value):
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,1 @@
+"""The drivers know pins: run-time inputs, the buttons, the LED."""

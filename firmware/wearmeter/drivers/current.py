@@ -1,0 +1,24 @@
+"""A current-sense input: an analog signal that follows the motor's RMS current (a rectified current transformer).
+
+The motor runs from where the signal reaches `on_raw` until it falls below `off_raw`; the distance between them keeps a
+sagging or rippling motor from counting as stopped. Both are readings of `read_u16`, 0 to 65535.
+"""
+
+from wearmeter.meter import Meter
+
+
+class CurrentInput:
+    """`adc` has read_u16(); `ticks_diff` is that of the module time."""
+
+    noisy = False
+
+    def __init__(self, adc, on_raw, off_raw, max_on_ms, ticks_diff):
+        self._adc = adc
+        self._on_raw = on_raw
+        self._off_raw = off_raw
+        self.meter = Meter(ticks_diff, False, max_on_ms)
+
+    def sample(self, now_ms):
+        """Return the whole milliseconds that the motor ran since the last call."""
+        raw = self._adc.read_u16()
+        return self.meter.sample(raw >= (self._off_raw if self.meter.on else self._on_raw), now_ms)

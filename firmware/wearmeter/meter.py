@@ -1,0 +1,65 @@
+"""Turns the levels and edges of one input into whole milliseconds of running time.
+
+    meter = Meter()
+    ran_ms = meter.edge(level, now_ms)      # from the interrupt, at each change
+    ran_ms = meter.sample(level, now_ms)    # from the tick
+
+The result is the integral of the input's level, so bounces need no filter: a level that was on for 3 ms counts 3 ms.
+Where an edge was missed, the time since the last sample is not counted: never more than the truth.
+"""
+
+from micropython import const
+
+# Between two samples that far apart the input may have been off and on again unseen, unless its edges are watched.
+MAX_GAP_MS = const(2000)
+
+
+class Meter:
+    """Running time of one input.
+
+    `ticks_diff(later, earlier)` is MicroPython's, so the wrap of `ticks_ms` is its business. `edges` says that the
+    input's edges are watched by an interrupt. After `max_on_ms` without being seen off the input is `stuck` and
+    counts no more until it has been seen off. Allocates nothing.
+    """
+
+    def __init__(self, ticks_diff, edges, max_on_ms):
+        self._ticks_diff = ticks_diff
+        self._edges = edges
+        self._max_on_ms = max_on_ms
+        self._mark_ms = 0
+        self._on_ms = 0
+        self.on = False
+        self.stuck = False
+
+    def edge(self, level, now_ms):
+        """The input changed to `level` at `now_ms`; returns the milliseconds it ran since the last call."""
+        return self._advance(level, now_ms, True)
+
+    def sample(self, level, now_ms):
+        """The input was seen at `level`; returns the milliseconds it ran since the last call."""
+        return self._advance(level, now_ms, False)
+
+    def _advance(self, level, now_ms, at_edge):
+        ran_ms = 0
+        if self.on:
+            if level or at_edge:
+                ran_ms = self._credit(self._ticks_diff(now_ms, self._mark_ms))
+            if not level:
+                self.on = False
+        elif level:
+            self.on = True
+            self._on_ms = 0
+        if not level:
+            self.stuck = False
+        self._mark_ms = now_ms
+        return ran_ms
+
+    def _credit(self, gap_ms):
+        if self.stuck or gap_ms <= 0 or (gap_ms > MAX_GAP_MS and not self._edges):
+            return 0
+        left_ms = self._max_on_ms - self._on_ms
+        if gap_ms >= left_ms:
+            gap_ms = left_ms
+            self.stuck = True
+        self._on_ms += gap_ms
+        return gap_ms

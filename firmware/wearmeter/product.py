@@ -1,0 +1,77 @@
+"""What a product is: its inputs and consumables. Data of the maker's, in /product.json, not code.
+
+The order of the consumables is their identity in the ledger and on the wire: append new ones, never reorder.
+Limits are Amazon's where it has any (six named attributes of up to 256 characters, instance and friendly names).
+"""
+
+from wearmeter import checked
+from wearmeter.checked import REQUIRED, Fields
+
+DRIVERS = ("level", "current")
+
+
+class Input:
+    """One run-time input: `name`, `driver`, `signal` (a name in the board's PINS) and the driver's own options."""
+
+    def __init__(self, fields):
+        self.name = fields.text("name", 1, 16, REQUIRED)
+        self.driver = fields.choice("driver", DRIVERS, REQUIRED)
+        self.signal = fields.text("signal", 1, 32, REQUIRED)
+        self.active = self.on_raw = self.off_raw = 0
+        if self.driver == "level":
+            self.active = fields.choice("active", (0, 1), 1)
+        else:
+            self.on_raw = fields.whole("on_raw", 1, 65535, REQUIRED)
+            self.off_raw = fields.whole("off_raw", 0, 65534, REQUIRED)
+            if self.off_raw >= self.on_raw:
+                fields.fail("off_raw", "less than on_raw")
+        fields.done()
+
+
+class Part:
+    """One consumable as the product describes it."""
+
+    def __init__(self, fields, input_names):
+        self.instance = fields.text("instance", 1, 64, REQUIRED)
+        self.input = fields.choice("input", input_names, REQUIRED)
+        button = fields.object("button")
+        self.button_signal = button.text("signal", 1, 32, REQUIRED)
+        self.button_active = button.choice("active", (0, 1), 0)
+        button.done()
+        self.rated_life_h = fields.whole("rated_life_h", 1, 100000, REQUIRED)
+        self.replenishment_id = fields.text("replenishment_id", 1, 128, None)
+        self.names = fields.texts("names", 1, 128)
+        fields.done()
+
+
+class Product:
+    """A product read from the JSON object `data`; `where` names it in errors. Raises checked.FileError."""
+
+    def __init__(self, data, where):
+        fields = Fields(data, where)
+        fields.choice("schema", (1,), REQUIRED)
+        self.model = fields.text("model", 1, 64, REQUIRED)
+        self.manufacturer = fields.text("manufacturer", 1, 64, REQUIRED)
+        self.description = fields.text("description", 1, 128, REQUIRED)
+        self.max_on_ms = fields.whole("max_on_h", 1, 24, 6) * 3600000
+        led = fields.object("led")
+        self.led_signal = led.text("signal", 1, 32, REQUIRED)
+        self.led_active = led.choice("active", (0, 1), 1)
+        led.done()
+        self.inputs = [Input(part) for part in fields.items("inputs", 1, 8)]
+        names = [part.name for part in self.inputs]
+        _distinct(fields, "inputs", names)
+        self.consumables = [Part(part, names) for part in fields.items("consumables", 1, 8)]
+        _distinct(fields, "consumables", [part.instance for part in self.consumables])
+        _distinct(fields, "consumables", [part.button_signal for part in self.consumables])
+        fields.done()
+
+
+def _distinct(fields, key, names):
+    if len(set(names)) != len(names):
+        fields.fail(key, "each name, instance and button only once")
+
+
+def load(path):
+    """Return the Product in the JSON file `path`. Raises checked.FileError."""
+    return Product(checked.load(path), path)

@@ -1,0 +1,329 @@
+"""The loop's business: makes reports, releases replacements, and exchanges both with the relay.
+
+    reporter.step(now_ms)       # in each turn of the loop, before the link's step
+
+After connecting it publishes the status, whose answer is the relay's welcome: the relay's time, and what it has. Then
+it sends the outbox in order, one message at a time, each kept until the relay's own acknowledgment. Without a welcome
+in 10 s it goes on all the same.
+"""
+
+from binascii import crc32
+
+from micropython import const
+
+from wearmeter import VERSION, faults, outbox, schedule, wire
+
+WELCOME_MS = const(10000)
+ACK_MS = const(15000)
+# After three sends without an answer the relay is not there: the broker's word is worth nothing to us.
+_TRIES = const(3)
+RELAY_PAUSE_MS = const(300000)
+_FAULT_PAUSE_S = const(60)
+_REPORT_NOW_S = const(2)
+# A source that differs by less is not worth a correction.
+_CLOCK_SLACK_S = const(2)
+
+
+class Reporter:
+    """Everything between the ledger and the link; runs in the loop only."""
+
+    def __init__(self, ledger, box, clock, faults_now, tick, link, about, minute, ticks_ms, ticks_diff, log):
+        self._ledger = ledger
+        self._outbox = box
+        self._clock = clock
+        self._faults = faults_now
+        self._tick = tick
+        self._link = link
+        self._about = about
+        self._about_crc = crc32(about) & 0xFFFFFFFF
+        self._minute = minute
+        self._ticks_ms = ticks_ms
+        self._ticks_diff = ticks_diff
+        self._log = log
+        self._resolved_utc_s = None
+        self._about_due = True
+        self._welcomed = False
+        self._asked_ms = 0
+        self._sent = None
+        self._sent_ms = 0
+        self._tries = 0
+        self._fault_s = -_FAULT_PAUSE_S
+        self._report_now_s = -_REPORT_NOW_S
+        self._report_now_number = 0
+        self._missing = 0
+        self._orders = []
+        self._forget_s = schedule.DAY_S
+        if link is not None:
+            link.on_online = self._on_online
+            link.on_message = self._on_message
+
+    def step(self, now_ms):
+        """Do what is due."""
+        self._keep_time()
+        self._release()
+        self._tell_faults()
+        self._report_if_due()
+        self._command()
+        if self._link is not None and self._link.online:
+            self._exchange(now_ms)
+
+    def set_time(self, utc_s):
+        """A source says that it is now `utc_s` (seconds since 1970); an impossible time is refused, and a fault."""
+        now_s = self._clock.now()
+        if now_s is not None and abs(now_s - utc_s) <= _CLOCK_SLACK_S:
+            return
+        if self._clock.set(utc_s):
+            self._log("wm clock utc_s=%d was=%s" % (utc_s, now_s))
+        else:
+            self._faults.raise_(faults.CLOCK_REFUSED, "time %s" % utc_s)
+
+    # ---- time
+
+    def _moment(self):
+        utc_s = self._clock.now()
+        if utc_s is None:
+            return self._ledger.utc_floor_s, 0
+        return utc_s, utc_s
+
+    def _keep_time(self):
+        boot_utc_s = self._clock.boot_utc_s
+        if boot_utc_s is None or boot_utc_s == self._resolved_utc_s:
+            return
+        if self._resolved_utc_s is None:
+            self._outbox.resolve(boot_utc_s)
+            for part in self._ledger.consumables:
+                _resolve(part.replacement, boot_utc_s)
+            self._ledger.dirty = True
+        self._resolved_utc_s = boot_utc_s
+        # A clock that was ahead has made reports of days to come; none of the days until then shall go without.
+        period = schedule.period_of(self._clock.now(), self._minute)
+        if period < self._outbox.last_period:
+            self._outbox.set_last_period(period)
+
+    # ---- what goes into the outbox
+
+    def _release(self):
+        clock, ledger, box = self._clock, self._ledger, self._outbox
+        for index in range(len(ledger.consumables)):
+            part = ledger.consumables[index]
+            replacement = part.replacement
+            if replacement is None or part.generation <= box.released[index]:
+                continue
+            if replacement.left_s:
+                utc_s = clock.now()
+                if utc_s is None or not replacement.not_after or utc_s < replacement.not_after + 600:
+                    continue
+                replacement.left_s = 0
+                ledger.dirty = True
+            tail = [
+                index,
+                part.generation,
+                part.at_replacement_ms // 1000,
+                (part.at_replacement_ms - replacement.previous_ms) // 1000,
+                replacement.source,
+            ]
+            sequence = box.add_replacement(
+                index,
+                part.generation,
+                tail,
+                replacement.not_before,
+                replacement.not_after,
+                self._faults.bits,
+                replacement.uptime_s,
+            )
+            if sequence is None:
+                self._faults.raise_(faults.WRITE_FAILED)
+                continue
+            self._tick.released[index] = part.generation
+            self._note_sequence()
+            self._log("wm released index=%d generation=%d sequence=%d" % (index, part.generation, sequence))
+
+    def _tell_faults(self):
+        now_s = self._clock.uptime_s
+        if now_s >= self._forget_s:
+            self._forget_s += schedule.DAY_S
+            self._faults.forget()
+            self._tick.want_second_home = True
+        if self._link is not None and self._link.refused:
+            self._link.refused = 0
+            self._faults.raise_(faults.MESSAGE_REFUSED)
+        if not self._faults.changed or now_s - self._fault_s < _FAULT_PAUSE_S:
+            return
+        bits = self._faults.bits
+        detail = self._faults.detail
+        not_before, not_after = self._moment()
+        tail = [] if detail is None else [detail[:80]]
+        if self._outbox.add(wire.FAULT, tail, not_before, not_after, bits, now_s) is not None:
+            self._log("wm fault bits=%d detail=%s" % (bits, detail))
+            self._faults.reported(bits)
+            self._note_sequence()
+        self._fault_s = now_s
+
+    def _report_if_due(self):
+        utc_s = self._clock.now()
+        if utc_s is not None and schedule.due(utc_s, self._minute, self._outbox.last_period):
+            self._report(schedule.period_of(utc_s, self._minute))
+            self._tick.want_second_home = True
+
+    def _report(self, period, merged=0):
+        totals = []
+        for index, part in enumerate(self._ledger.consumables):
+            replacement = part.replacement
+            if replacement is not None and part.generation > self._outbox.released[index]:
+                # It can still be undone: until then the relay hears of the part before, as taken out.
+                totals.append(part.at_replacement_ms // 1000)
+                totals.append(part.generation - 1)
+                totals.append((part.at_replacement_ms - replacement.previous_ms) // 1000)
+            else:
+                totals.append(part.lifetime_ms // 1000)
+                totals.append(part.generation)
+                totals.append(part.used_ms // 1000)
+        not_before, not_after = self._moment()
+        sequence = self._outbox.add_report(
+            [totals], not_before, not_after, self._faults.bits, self._clock.uptime_s, period, merged
+        )
+        if sequence is None:
+            self._faults.raise_(faults.WRITE_FAILED)
+            return False
+        self._note_sequence()
+        self._log("wm report sequence=%d totals=%s" % (sequence, totals))
+        return True
+
+    def _note_sequence(self):
+        self._ledger.next_sequence = self._outbox.next_sequence
+        self._ledger.dirty = True
+
+    # ---- commands
+
+    def _command(self):
+        tick = self._tick
+        if tick.result is not None:
+            number, result = tick.result
+            if self._answer(number, result):
+                tick.result = None
+        if self._orders and tick.order is None and tick.result is None:
+            number, operation, index, generation = self._orders[0]
+            if operation != wire.REPORT_NOW:
+                tick.order = self._orders.pop(0)
+            elif number == self._report_now_number:
+                self._orders.pop(0)
+                tick.result = number, wire.ALREADY_DONE
+            elif self._clock.uptime_s - self._report_now_s >= _REPORT_NOW_S:
+                self._orders.pop(0)
+                self._report_now_s = self._clock.uptime_s
+                self._report_now_number = number
+                done = self._report(self._outbox.last_period)
+                tick.result = number, wire.DONE if done else wire.NOT_NOW
+
+    def _answer(self, number, result):
+        not_before, not_after = self._moment()
+        sequence = self._outbox.add(
+            wire.ANSWER, [number, result], not_before, not_after, self._faults.bits, self._clock.uptime_s
+        )
+        if sequence is None:
+            return False
+        self._note_sequence()
+        self._log("wm command number=%d result=%d" % (number, result))
+        return True
+
+    # ---- the exchange with the relay
+
+    def _on_online(self, link):
+        self._welcomed = False
+        self._sent = None
+        self._tries = 0
+        self._hello()
+
+    def _hello(self):
+        link = self._link
+        self._asked_ms = self._ticks_ms()
+        link.talking = True
+        link.publish(
+            "status",
+            wire.status(
+                link.nonce,
+                self._ledger.epoch,
+                self._faults.bits,
+                link.reason,
+                self._clock.uptime_s,
+                self._clock.known,
+                VERSION,
+                self._outbox.next_sequence,
+                link.losses,
+            ),
+            True,
+        )
+
+    def _exchange(self, now_ms):
+        link = self._link
+        since_ms = self._ticks_diff(now_ms, self._asked_ms)
+        if not self._welcomed and since_ms < WELCOME_MS:
+            return
+        if self._about_due:
+            if not link.publish("about", self._about, True):
+                return
+            self._about_due = False
+        if self._missing:
+            # The relay has lost what it once acknowledged. Totals are absolute: one report stands for all of it.
+            self._outbox.requeue_history(self._outbox.next_sequence - 1 - self._missing)
+            if self._report(self._outbox.last_period, self._missing):
+                self._missing = 0
+        entry = self._outbox.first()
+        if entry is None:
+            link.talking = False
+            if since_ms > schedule.DAY_S * 1000:
+                self._hello()
+            return
+        key = entry[outbox.EPOCH], entry[outbox.SEQUENCE]
+        if self._sent == key:
+            wait_ms = ACK_MS if self._tries < _TRIES else RELAY_PAUSE_MS
+            link.talking = self._tries < _TRIES
+            if self._ticks_diff(now_ms, self._sent_ms) < wait_ms:
+                return
+            if self._tries >= _TRIES:
+                self._sent = None
+                self._tries = 0
+                self._welcomed = False
+                self._hello()
+                return
+        else:
+            self._tries = 0
+        link.talking = True
+        self._sent = key
+        self._sent_ms = now_ms
+        self._tries += 1
+        link.publish("up", outbox.message(entry))
+
+    def _on_message(self, fields):
+        kind = fields[1]
+        self.set_time(fields[3])
+        if kind == wire.ACK:
+            if self._outbox.acknowledge(fields[4], fields[5]):
+                self._log("wm acked epoch=%d sequence=%d" % (fields[4], fields[5]))
+        elif kind == wire.WELCOME:
+            self._welcome(fields[4], fields[5], fields[6])
+        elif len(self._orders) < 4:
+            index, generation = (fields[6], fields[7]) if fields[5] != wire.REPORT_NOW else (0, 0)
+            self._orders.append((fields[4], fields[5], index, generation))
+
+    def _welcome(self, epoch, have_sequence, about_crc):
+        self._welcomed = True
+        self._about_due = about_crc != self._about_crc
+        self._log("wm welcome epoch=%d have=%d" % (epoch, have_sequence))
+        box = self._outbox
+        if epoch != self._ledger.epoch:
+            return
+        box.acknowledge_up_to(epoch, have_sequence)
+        first = box.first()
+        lowest = first[outbox.SEQUENCE] - first[outbox.MERGED] if first else box.next_sequence
+        if have_sequence < lowest - 1:
+            self._missing = box.next_sequence - 1 - have_sequence
+
+
+def _resolve(replacement, boot_utc_s):
+    if replacement is None:
+        return
+    if replacement.uptime_s is not None:
+        replacement.not_before = replacement.not_after = boot_utc_s + replacement.uptime_s
+    elif not replacement.not_after:
+        replacement.not_after = max(boot_utc_s, replacement.not_before)
