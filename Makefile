@@ -36,9 +36,8 @@ test: setup ## lint, then every test on CPython, on MicroPython and end to end [
 relay: venv ## run the relay by itself (its options: ARGS="--help")
 	@exec $(PY) -m tools.relay $(ARGS)
 
-lint: venv ## ruff and mypy; silent when all is well
-	@$(PY) -m ruff check --quiet
-	@$(PY) -m mypy --no-error-summary
+lint: venv ## ruff and mypy, host and device; silent when all is well
+	@$(PY) -m tools.setup.lint
 
 clean: ## remove what was built (build/); .venv stays
 	rm -rf build

@@ -131,14 +131,13 @@ class Page:
         true_ms, counted_ms = sum(row.true_ms for row in rows), sum(row.counted_ms for row in rows)
         cuts = sum(1 for mark in self.story.marks if mark.kind == "cut")
         if self.story.holds:
-            lost = (
-                "not a millisecond was lost"
-                if true_ms == counted_ms
-                else (f"{lasting(true_ms - counted_ms)} of {lasting(true_ms)} was lost in all")
-            )
+            lost = "not a millisecond was lost"
+            if true_ms != counted_ms:
+                lost = f"{lasting(true_ms - counted_ms)} of {lasting(true_ms)} was lost in all"
             return (
                 "<p class='verdict'><b>The promise held.</b> Nothing was counted that had not run; "
-                f"at {cuts} power cuts {lost} (up to 1 s a cut is allowed); and the maker's relay accepted every counted second once.</p>"
+                f"at {cuts} power cuts {lost} (up to 1 s a cut is allowed); "
+                "and the maker's relay accepted every counted second once.</p>"
             )
         wrong = ", ".join(f"{self.row_name(row)} no. {row.generation}" for row in rows if not row.holds)
         wrong = escape(wrong or "every part")
@@ -194,7 +193,7 @@ class Page:
             '<line class="hatchline" x1="0" y1="0" x2="0" y2="6"/></pattern>'
             '<pattern id="dots" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="dotback" width="6" '
             'height="6"/><circle class="dot" cx="2" cy="2" r="1.1"/></pattern>'
-            f'<clipPath id="plot"><rect x="{LEFT - 1}" y="0" width="{WIDTH + 14}" height="{height}"/></clipPath></defs>'
+            f'<clipPath id="plot"><rect x="{LEFT - 1}" y="0" width="{WIDTH + 5}" height="{height}"/></clipPath></defs>'
             f'<g id="days">{self.days(lanes, bottom)}</g><g id="ticks"></g><g clip-path="url(#plot)">'
             + "".join(shades)
             + "".join(lanes.body)

@@ -80,7 +80,7 @@
     }));
     const box = svg.getBoundingClientRect(), outer = frame.getBoundingClientRect(), px = box.left - outer.left + x / data.total * box.width;
     tip.style.top = `${box.top - outer.top + 40}px`;
-    tip.style.left = px + 350 > outer.width ? `${Math.max(4, px - 14 - tip.offsetWidth)}px` : `${px + 14}px`;
+    tip.style.left = px + 420 > outer.width ? `${Math.max(4, px - 14 - tip.offsetWidth)}px` : `${px + 14}px`;
   }
   const moment = e => { const box = svg.getBoundingClientRect(), t = T((e.clientX - box.left) / box.width * data.total); return t < from || t > to ? null : t; };
   svg.addEventListener("mousemove", e => point(moment(e)));
