@@ -10,7 +10,7 @@ Integers, text, byte strings, arrays, false, true and null, in definite lengths.
 
 from micropython import const
 
-_MAX_DEPTH = const(4)
+_MAX_DEPTH = const(6)
 
 
 class CborError(ValueError):

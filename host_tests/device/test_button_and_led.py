@@ -1,0 +1,89 @@
+"""The button tells a long press from everything else; the LED plays patterns."""
+
+from fakes import Pin, Ticks, ticks_diff
+
+from wearmeter.drivers import led
+from wearmeter.drivers.button import LONG, NOTHING, SHORT, Button
+
+
+class Hand:
+    """Presses a button that is read every 100 ms."""
+
+    def __init__(self, level=1):
+        self.pin = Pin(level)
+        self.ticks = Ticks(5000)
+        self.button = Button(self.pin, 0, ticks_diff)
+
+    def hold(self, level, ms):
+        events = []
+        for _ in range(ms // 100):
+            self.pin.level = level
+            event = self.button.sample(self.ticks.go(100))
+            if event != NOTHING:
+                events.append(event)
+        return events
+
+
+def test_three_seconds_are_a_long_press_reported_once_while_still_held():
+    hand = Hand()
+    hand.hold(1, 500)
+    assert hand.hold(0, 2900) == []
+    assert hand.hold(0, 5000) == [LONG]
+    assert hand.hold(1, 500) == []
+
+
+def test_less_than_three_seconds_is_a_short_press():
+    hand = Hand()
+    hand.hold(1, 500)
+    assert hand.hold(0, 2800) == []
+    assert hand.hold(1, 300) == [SHORT]
+
+
+def test_bounces_of_single_samples_are_no_press_and_do_not_end_one():
+    hand = Hand()
+    hand.hold(1, 500)
+    assert hand.hold(0, 100) + hand.hold(1, 100) + hand.hold(0, 100) + hand.hold(1, 300) == []
+    events = hand.hold(0, 1500) + hand.hold(1, 100) + hand.hold(0, 2000)
+    assert events == [LONG]
+
+
+def test_a_button_that_is_down_at_boot_does_nothing_until_released():
+    hand = Hand(0)
+    assert hand.hold(0, 8000) == [] and hand.hold(1, 500) == []
+    assert hand.hold(0, 3500) == [LONG]
+
+
+def test_a_button_held_for_a_minute_is_stuck_until_released():
+    hand = Hand()
+    hand.hold(1, 500)
+    hand.hold(0, 59000)
+    assert not hand.button.stuck
+    hand.hold(0, 2000)
+    assert hand.button.stuck
+    hand.hold(1, 300)
+    assert not hand.button.stuck
+
+
+def test_a_button_that_is_up_at_boot_is_never_stuck():
+    hand = Hand()
+    hand.hold(1, 100)
+    assert not hand.button.stuck and not hand.button.held
+
+
+def test_the_led_plays_on_and_off_in_tenths_of_a_second_and_ends_dark():
+    pin = Pin()
+    light = led.Led(pin, 1)
+    light.play(bytes((2, 1, 1)))
+    seen = []
+    for _ in range(6):
+        seen.append(pin.level)
+        light.tick(False)
+    assert seen == [1, 1, 0, 1, 0, 0]
+
+
+def test_an_led_that_lights_at_low_level_is_dark_at_high():
+    pin = Pin()
+    light = led.Led(pin, 0)
+    assert pin.level == 1
+    light.tick(True)
+    assert pin.level == 0
