@@ -1,0 +1,101 @@
+"""Power-on of the virtual board: `micropython -X heapsize=1m boards/virtual/boot.py SESSION.json`.
+
+Puts the stand-ins in place, mounts the flash at / and runs /main.py, as the ESP32's own boot script does.
+The keys of the session file are described in README.md beside this file.
+"""
+
+import gc
+import json
+import sys
+import vfs
+
+
+def _here():
+    at = __file__.rfind("/")
+    return __file__[:at] if at >= 0 else "."
+
+
+def _preload(session):
+    """Import the stand-ins under the names of the modules they stand for, then forget where they came from."""
+    here = _here()
+    sys.path[:0] = [here + "/stand_ins", here]
+    import world
+
+    the = world.begin(session)
+    import time, socket, select, machine, esp32, network, ntptime  # noqa: E401, F401
+    import flash
+
+    for name in ("world", "flash", "mqtt_answers"):
+        sys.modules.pop(name, None)
+    stats = session.get("stats_file")
+    return the, flash.Flash(the, session["flash_file"], stats, session.get("cut_at_operation"))
+
+
+def _mount(the, device):
+    vfs.umount("/")
+    if device.is_blank():
+        vfs.VfsLfs2.mkfs(device)
+    while True:
+        try:
+            vfs.mount(device, "/")
+            return
+        except OSError:
+            print("The filesystem appears to be corrupted. If you had important data there, you")
+            print("may want to make a flash snapshot to try to recover it.")
+            the.sleep(3_000_000)
+
+
+def _stamp_console(the):
+    """Each line on the console carries the true UTC: `@<milliseconds since 1970> text`."""
+    import builtins
+
+    pc_print = builtins.print
+
+    def stamped(*values, **keywords):
+        if keywords:
+            return pc_print(*values, **keywords)
+        pc_print("@%d" % the.utc_ms(), *values)
+
+    builtins.print = stamped
+
+
+def _run(path):
+    try:
+        with open(path) as file:
+            code = compile(file.read(), path, "exec")
+    except OSError:
+        return
+    exec(code, {"__name__": "__main__"})
+
+
+def _start(session):
+    the, device = _preload(session)
+    if not the.real:
+        _stamp_console(the)
+    the.block(session.get("boot_ms", 0) * 1000)
+    _mount(the, device)
+    sys.path[:] = ["", ".frozen", "/lib"]
+    gc.collect()
+    the.heap_base = gc.mem_alloc()
+    return the
+
+
+def _main(session):
+    the = _start(session)
+    try:
+        _run("/boot.py")
+        _run("/main.py")
+    except SystemExit:
+        the.die("soft")  # as on the ESP32: SystemExit from main is a soft reset
+    except BaseException as error:
+        sys.print_exception(error)
+        if the.real:
+            return
+    print("main.py ended")
+    while not the.real:
+        the.sleep(1_000_000)  # the prompt: timers go on, the watchdog bites
+
+
+with open(sys.argv[1]) as _file:
+    _session = json.load(_file)
+_main(_session)
