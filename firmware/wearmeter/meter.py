@@ -5,13 +5,16 @@
     ran_ms = meter.sample(level, now_ms)    # from the tick
 
 The result is the integral of the input's level, so bounces need no filter: a level that was on for 3 ms counts 3 ms.
-Where an edge was missed, the time since the last sample is not counted: never more than the truth.
+Where an edge was missed, or its interrupt came late because something held up all callbacks (a flash write, a name
+look-up), the time since the last sample is not counted: never more than the truth.
 """
 
 from micropython import const
 
 # Between two samples that far apart the input may have been off and on again unseen, unless its edges are watched.
 MAX_GAP_MS = const(2000)
+# An edge that comes this long after the last tick (100 ms) was held up, who knows for how long.
+LATE_EDGE_MS = const(150)
 
 
 class Meter:
@@ -42,8 +45,10 @@ class Meter:
     def _advance(self, level, now_ms, at_edge):
         ran_ms = 0
         if self.on:
-            if level or at_edge:
-                ran_ms = self._credit(self._ticks_diff(now_ms, self._mark_ms))
+            gap_ms = self._ticks_diff(now_ms, self._mark_ms)
+            # An edge that finds the input still on means that it was off in between, unseen.
+            if level != at_edge and (level or gap_ms <= LATE_EDGE_MS):
+                ran_ms = self._credit(gap_ms)
             if not level:
                 self.on = False
         elif level:

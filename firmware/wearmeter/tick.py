@@ -58,6 +58,8 @@ class Tick:
         unsaved_ms = ledger.unsaved_ms
         if unsaved_ms >= SAVE_MS or ledger.dirty or self.want_second_home or (unsaved_ms and not self.running):
             self.save(self.want_second_home)
+            # No callback ran during the write. Looking again bounds what an edge meanwhile can be mistaken by.
+            self._sample(self._ticks_ms())
         self.count = (self.count + 1) & 0xFFFFFF
 
     def save(self, second_home=False):

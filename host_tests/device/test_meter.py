@@ -71,3 +71,19 @@ def test_never_counts_more_than_has_elapsed_when_time_stands_still_or_goes_back(
     meter.edge(True, 1000)
     assert meter.sample(True, 1000) == 0
     assert meter.sample(True, 900) == 0
+
+
+def test_an_off_edge_that_was_held_up_is_not_counted_beyond_the_last_sample():
+    meter = Meter(ticks_diff, True, HOURS_6)
+    meter.edge(True, 0)
+    ran = meter.sample(True, 100)
+    assert ran + meter.edge(False, 5100) == 100
+    meter.edge(True, 6000)
+    assert meter.edge(False, 6090) == 90
+
+
+def test_an_edge_that_finds_the_input_on_again_does_not_count_the_unseen_gap():
+    meter = Meter(ticks_diff, True, HOURS_6)
+    meter.edge(True, 0)
+    assert meter.edge(True, 80) == 0
+    assert meter.sample(True, 100) == 20
