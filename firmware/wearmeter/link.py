@@ -95,6 +95,7 @@ class Link:
         self._client = None
         self._client_id = "wearmeter-" + device_id
         self._topic = config.topic_root + "/" + device_id + "/"
+        self._down = (self._topic + "down").encode()
         self._since_ms = 0
         self._pause_ms = 0
         self._most_ms = PAUSE_FIRST_MS
@@ -243,6 +244,8 @@ class Link:
         return _TALKING_MS if self.talking or self._pinged else _QUIET_MS
 
     def _receive(self, topic, payload):
+        if topic != self._down:
+            return  # Not asked for: some brokers send retained messages of neighbouring topics.
         try:
             fields = wire.parse_down(payload)
         except wire.WireError as error:

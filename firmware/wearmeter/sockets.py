@@ -17,8 +17,10 @@ import select
 
 from micropython import const
 
-# umqtt.simple reads a message whole, whatever length the peer claims; nothing that concerns us is longer than this.
+# umqtt.simple reads a message whole, whatever length the peer claims. Nothing that concerns us is longer than this: of
+# a longer one the beginning is handed on and the rest thrown away, up to a bound where the link is given up.
 _MAX_READ = const(256)
+_MAX_SKIP = const(16384)
 _SLICE_MS = const(1000)
 
 
@@ -60,19 +62,21 @@ class BoundedSocket:
         return bool(self._poller.poll(0))
 
     def read(self, count):
-        """Return `count` bytes, fewer only at the end of the connection, or None where `setblocking(False)` forbids
-        to wait and there is nothing."""
-        if count > _MAX_READ:
+        """Return `count` bytes, fewer only at the end of the connection and of an overlong read, or None where
+        `setblocking(False)` forbids to wait and there is nothing."""
+        if count > _MAX_SKIP:
             raise OSError(errno.ENOMEM)
         data = b""
-        while len(data) < count:
-            piece = self._stream.read(count - len(data))
+        while count:
+            piece = self._stream.read(min(count, _MAX_READ))
             if piece is None:
                 if not self._wait and not data:
                     return None
                 self._await(select.POLLIN)
             elif piece:
-                data += piece
+                count -= len(piece)
+                if len(data) < _MAX_READ:
+                    data += piece
             else:
                 break
         return data
