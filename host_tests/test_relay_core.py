@@ -1,0 +1,313 @@
+"""What a message means beside what is already held: accepted once, never backwards, impossible numbers kept aside."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools.relay import core, wire
+from tools.relay.testing import EPOCH, NOW_S, replacement, report
+
+DAY_S = 86400
+
+
+@dataclass
+class Relay:
+    """The pure core with the memory that the store would give it."""
+
+    now_s: int = NOW_S
+    device: core.Device = core.Device()
+    epochs: dict[int, core.Epoch] = field(default_factory=dict)
+    stored: dict[tuple[int, int], wire.Up] = field(default_factory=dict)
+    events: list[core.Event] = field(default_factory=list)
+    usage: dict[tuple[int, int], core.Usage] = field(default_factory=dict)
+
+    def take(self, payload: bytes) -> core.Decision:
+        message = wire.decode_up(payload)
+        assert not isinstance(message, wire.Unreadable)
+        key = (message.epoch, message.sequence)
+        decision = core.decide(self.device, self.epochs.get(message.epoch), message, self.stored.get(key), self.now_s)
+        if decision.epoch is not None:
+            self.epochs[message.epoch] = decision.epoch
+        if decision.verdict == core.ACCEPTED:
+            self.stored[key] = message
+            if decision.current:
+                self.device = core.Device(message.epoch, self.device.status_epoch, self.device.consumables)
+            self.usage |= {(used.index, used.generation): used for used in decision.usages}
+        self.events += decision.events
+        return decision
+
+    def told(self, index: int = 0) -> list[tuple[Any, ...]]:
+        """The events of one consumable: ("used", generation, seconds) or ("new", generation)."""
+        return [
+            ("used", event.generation, event.usage_s) if event.name == core.CONSUMED else ("new", event.generation)
+            for event in self.events
+            if event.index == index
+        ]
+
+
+@pytest.fixture
+def relay() -> Relay:
+    return Relay()
+
+
+def test_a_report_becomes_one_consumption_for_each_consumable(relay: Relay) -> None:
+    decision = relay.take(report(1, 5400, 1, 5400, 2700, 1, 2700))
+    assert [(event.name, event.index, event.usage_s, event.utc_s) for event in decision.events] == [
+        ("InventoryConsumed", 0, 5400, NOW_S),
+        ("InventoryConsumed", 1, 2700, NOW_S),
+    ]
+
+
+def test_a_message_that_comes_again_is_a_duplicate_and_tells_nothing(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    again = relay.take(report(1, 100, 1, 100, at=[None, NOW_S], faults=4))
+    assert (again.verdict, again.events) == (core.DUPLICATE, [])
+
+
+def test_another_message_under_an_accepted_sequence_is_kept_aside(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    forged = relay.take(report(1, 200, 1, 200))
+    assert (forged.verdict, forged.reason) == (core.ASIDE, "differs from the accepted message of that sequence")
+
+
+def test_a_replacement_tells_the_last_of_the_old_part_and_then_the_new_one(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    relay.take(replacement(2, 0, 2, 130, 130))
+    relay.take(report(3, 140, 2, 10))
+    assert relay.told() == [("used", 1, 100), ("used", 1, 130), ("new", 2), ("used", 2, 10)]
+    assert relay.usage[0, 1] == core.Usage(0, 1, 130, NOW_S)
+
+
+def test_nothing_is_told_of_the_old_part_when_it_was_all_told(relay: Relay) -> None:
+    relay.take(report(1, 130, 1, 130))
+    relay.take(replacement(2, 0, 2, 130, 130))
+    assert relay.told() == [("used", 1, 130), ("new", 2)]
+
+
+def test_reports_made_while_the_replacement_could_be_undone_do_not_make_it_impossible(relay: Relay) -> None:
+    relay.take(report(1, 150, 1, 150))
+    assert relay.take(replacement(2, 0, 2, 130, 130)).verdict == core.ACCEPTED
+    relay.take(report(3, 160, 2, 30))
+    assert relay.told() == [("used", 1, 150), ("new", 2), ("used", 2, 30)]
+    assert relay.usage[0, 1].used_s == 130
+
+
+def test_a_late_report_is_accepted_and_tells_nothing(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    relay.take(report(3, 300, 1, 300))
+    late = relay.take(report(2, 200, 1, 200))
+    assert (late.verdict, late.late, late.events) == (core.ACCEPTED, True, [])
+    assert late.epoch is not None and late.epoch.contiguous == 3
+
+
+def test_a_report_of_a_new_part_waits_for_the_replacement_that_may_still_come(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    early = relay.take(report(3, 120, 2, 5))
+    assert (early.verdict, early.events) == (core.ACCEPTED, [])
+    relay.take(replacement(2, 0, 2, 115, 115))
+    assert relay.told() == [("used", 1, 100), ("used", 1, 115), ("new", 2), ("used", 2, 5)]
+
+
+def test_other_consumables_do_not_wait_with_it(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100, 50, 1, 50))
+    assert [event.index for event in relay.take(report(3, 120, 2, 5, 60, 1, 60)).events] == [1]
+
+
+def test_a_replacement_that_does_not_come_is_inferred_after_the_wait_and_marked(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    relay.take(report(3, 120, 2, 5))
+    relay.now_s += DAY_S
+    relay.take(report(4, 130, 2, 15, at=relay.now_s))
+    assert relay.told() == [("used", 1, 100), ("new", 2), ("used", 2, 5), ("used", 2, 15)]
+    inferred = next(event for event in relay.events if event.name == core.REPLACED)
+    assert inferred.inferred and inferred.estimated
+    assert relay.usage[0, 1] == core.Usage(0, 1, 100, NOW_S, inferred=True)
+
+
+def test_the_true_replacement_after_an_inferred_one_is_stored_and_tells_nothing(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    relay.take(report(3, 120, 2, 5))
+    relay.now_s += DAY_S
+    relay.take(report(4, 130, 2, 15, at=relay.now_s))
+    late = relay.take(replacement(2, 0, 2, 115, 115))
+    assert (late.verdict, late.late, late.events) == (core.ACCEPTED, True, [])
+
+
+def test_without_a_gap_a_new_part_is_inferred_at_once(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    relay.take(report(2, 120, 2, 5))
+    assert relay.told() == [("used", 1, 100), ("new", 2), ("used", 2, 5)]
+
+
+def test_a_merged_report_leaves_no_gap_to_wait_for(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    decision = relay.take(report(4, 120, 1, 120, merged=2))
+    assert decision.epoch is not None and (decision.epoch.contiguous, decision.epoch.ahead) == (4, [])
+
+
+def test_the_first_message_of_a_device_is_where_the_relay_begins(relay: Relay) -> None:
+    relay.take(report(100, 5000, 3, 70))
+    assert relay.told() == [("used", 3, 70)]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (report(2, 99, 1, 99), "total smaller than before"),
+        (report(2, 110, 1, 99), "total smaller than before"),
+        (report(2, 110, 3, 5), "generation skipped"),
+        (report(50, 110, 15, 5), "generation skipped"),
+        (report(2, 110, 1, 111), "a part used for longer than its device"),
+        (replacement(2, 0, 3, 110, 5), "generation skipped"),
+        (replacement(2, 0, 2, 110, 111), "a part used for longer than its device"),
+        (report(2, 110, 1, 110, at=4070908800), "time is in the future"),
+        (report(2, 110, 1, 110, at=NOW_S + DAY_S + 1), "time is in the future"),
+        (report(2, 110, 1, 110, at=946684800), "time is before 2026"),
+        (report(2, 110, 1, 110, at=[0, NOW_S]), "time is before 2026"),
+    ],
+)
+def test_an_impossible_message_is_kept_aside_and_never_an_event(relay: Relay, payload: bytes, reason: str) -> None:
+    relay.take(report(1, 100, 1, 100))
+    decision = relay.take(payload)
+    assert (decision.verdict, decision.reason, decision.events) == (core.ASIDE, reason, [])
+    assert relay.take(report(51, 120, 1, 120)).verdict == core.ACCEPTED
+
+
+def test_a_generation_that_goes_back_is_kept_aside(relay: Relay) -> None:
+    relay.take(report(1, 100, 2, 50))
+    assert relay.take(report(2, 110, 1, 110)).reason == "generation went back"
+    assert relay.take(replacement(3, 0, 2, 110, 110)).reason == "generation went back"
+
+
+def test_a_consumable_that_the_device_does_not_have_is_kept_aside(relay: Relay) -> None:
+    relay.device = core.Device(consumables=1)
+    assert relay.take(report(1, 100, 1, 100, 50, 1, 50)).reason == "no such consumable"
+
+
+def test_a_new_epoch_begins_at_zero_and_is_no_error(relay: Relay) -> None:
+    relay.take(report(9, 100, 2, 50))
+    fresh = relay.take(report(1, 3, 1, 3, epoch=EPOCH + 1))
+    assert (fresh.verdict, fresh.current) == (core.ACCEPTED, True)
+    assert relay.told()[-1] == ("used", 1, 3)
+
+
+def test_a_message_of_a_former_epoch_is_accepted_and_tells_nothing(relay: Relay) -> None:
+    relay.take(report(9, 100, 2, 50))
+    relay.take(report(1, 3, 1, 3, epoch=EPOCH + 1))
+    old = relay.take(report(10, 110, 2, 60))
+    assert (old.verdict, old.events, old.current) == (core.ACCEPTED, [], False)
+
+
+def test_an_epoch_that_the_device_does_not_claim_is_kept_aside(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    relay.device = core.Device(EPOCH, status_epoch=EPOCH)
+    assert (
+        relay.take(report(1, 3, 1, 3, epoch=EPOCH + 1)).reason == "epoch is neither known nor that of the latest status"
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "sample", "replaced"),
+    [
+        (NOW_S - 50, (NOW_S - 50, False), (NOW_S - 50, False)),
+        ([NOW_S - 90, NOW_S - 30], (NOW_S - 30, True), (NOW_S - 30, True)),
+        ([None, NOW_S - 30], (NOW_S - 30, True), (NOW_S - 30, True)),
+        ([NOW_S - 90, None], (NOW_S - 90, True), (NOW_S, True)),
+        ([None, None], (NOW_S, True), (NOW_S, True)),
+    ],
+    ids=str,
+)
+def test_a_time_between_bounds_is_estimated_and_says_so(
+    relay: Relay, at: Any, sample: tuple[int, bool], replaced: tuple[int, bool]
+) -> None:
+    assert relay.take(report(1, 100, 1, 100, at=at)).sample == sample
+    decision = relay.take(replacement(2, 0, 2, 110, 110, at=at))
+    assert decision.sample == replaced
+    assert [(event.utc_s, event.estimated) for event in decision.events] == [replaced, replaced]
+
+
+def test_gaps_without_end_do_not_grow_the_state(relay: Relay) -> None:
+    for sequence in range(1, 1000, 2):
+        relay.take(report(sequence, sequence, 1, sequence))
+    assert len(relay.epochs[EPOCH].ahead) <= core.MAX_INTERVALS
+
+
+def _life(seed: int, length: int) -> list[bytes]:
+    """What a true device would say: totals that only grow, replacements in their places."""
+    random_ = random.Random(seed)
+    lifetime, generation, fitted, messages = [0, 0], [1, 1], [0, 0], []
+    for sequence in range(1, length + 1):
+        for index in (0, 1):
+            lifetime[index] += random_.randrange(100)
+        if sequence > 1 and random_.random() < 0.3:
+            index = random_.randrange(2)
+            used = lifetime[index] - fitted[index]
+            fitted[index] = lifetime[index]
+            generation[index] += 1
+            messages.append(replacement(sequence, index, generation[index], lifetime[index], used))
+        else:
+            totals = [(lifetime[at], generation[at], lifetime[at] - fitted[at]) for at in (0, 1)]
+            messages.append(report(sequence, *totals[0], *totals[1]))
+    return messages
+
+
+def _check_never_backwards(told: list[tuple[Any, ...]]) -> None:
+    generation, used = 1, 0
+    for kind, of, *seconds in told:
+        if kind == "new":
+            assert of == generation + 1, told
+            generation, used = of, 0
+        else:
+            assert of == generation and seconds[0] >= used, told
+            used = seconds[0]
+
+
+@given(st.integers(), st.integers(2, 25), st.randoms(use_true_random=False))
+def test_in_whatever_order_messages_come_every_replacement_is_told_once_and_nothing_goes_back(
+    seed: int, length: int, order: random.Random
+) -> None:
+    messages = _life(seed, length)
+    truth = Relay()
+    for message in messages:
+        truth.take(message)
+    later = messages[1:] + order.choices(messages, k=3)
+    order.shuffle(later)
+    shuffled = Relay()
+    for message in messages[:1] + later:
+        assert shuffled.take(message).verdict != core.ASIDE
+    for index in (0, 1):
+        _check_never_backwards(shuffled.told(index))
+        assert [event for event in shuffled.told(index) if event[0] == "new"] == [
+            event for event in truth.told(index) if event[0] == "new"
+        ]
+        assert shuffled.told(index)[-1:] == truth.told(index)[-1:]
+    assert shuffled.usage == truth.usage
+
+
+@given(st.integers(), st.integers(2, 25), st.randoms(use_true_random=False))
+def test_whatever_is_lost_the_last_total_is_told_and_nothing_goes_back(
+    seed: int, length: int, fate: random.Random
+) -> None:
+    messages = _life(seed, length)
+    relay = Relay()
+    for message in [messages[0], *(message for message in messages[1:] if fate.random() < 0.5)]:
+        relay.take(message)
+        relay.now_s += fate.choice([1, 60, 4000])
+    relay.now_s += DAY_S
+    final = wire.decode_up(messages[-1])
+    if isinstance(final, wire.Report):
+        relay.take(messages[-1])
+        relay.now_s += DAY_S
+        flat = [(total.lifetime_s, total.generation, total.used_s) for total in final.totals]
+        relay.take(report(length + 1, *flat[0], *flat[1]))
+        for index in (0, 1):
+            _check_never_backwards(relay.told(index))
+            part = relay.epochs[EPOCH].parts[index]
+            if flat[index][1] <= core.MAX_INFERRED and flat[1 - index][1] <= core.MAX_INFERRED:
+                assert (part.told_generation, part.told_used_s) == flat[index][1:]

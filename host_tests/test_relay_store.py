@@ -1,0 +1,189 @@
+"""The store keeps what it has said it keeps, in one commit, and its migrations make the schema."""
+
+from __future__ import annotations
+
+import uuid
+import zlib
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from tools.relay import schema, wire
+from tools.relay.store import Store, Welcome
+from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, replacement, report
+
+pytest_plugins = ["tools.relay.stores_for_tests"]
+ONLINE = wire.Online(5, EPOCH, 0, 0, 3, True, "0.1.0", 1, 0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(store_url: str, clock: Clock) -> Iterator[Store]:
+    opened = Store(store_url, clock)
+    yield opened
+    opened.close()
+
+
+def take(store: Store, *payloads: bytes, device: str = "vacuum1") -> list[str]:
+    """Accept payloads in one batch; returns the verdicts."""
+    return [outcome.verdict for outcome in store.accept([(device, each, wire.decode_up(each)) for each in payloads])]
+
+
+def test_the_migrations_make_exactly_the_schema(store: Store) -> None:
+    with store.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_a_second_start_finds_what_the_first_has_stored(store: Store, store_url: str) -> None:
+    take(store, report(1, 100, 1, 100))
+    again = Store(store_url, Clock())
+    assert take(again, report(1, 100, 1, 100)) == ["duplicate"]
+    again.close()
+
+
+def test_a_report_and_its_events_are_stored_together(store: Store) -> None:
+    take(store, report(1, 100, 1, 100, 50, 1, 50))
+    assert store.count(schema.messages) == 1
+    assert [(row.idx, row.usage_s, row.utc_s) for row in store.rows(schema.queue)] == [(0, 100, NOW_S), (1, 50, NOW_S)]
+    assert [(row.idx, row.used_s) for row in store.rows(schema.usage)] == [(0, 100), (1, 50)]
+
+
+def test_when_the_events_cannot_be_queued_the_report_is_not_accepted_either(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = uuid.uuid4()
+    monkeypatch.setattr("tools.relay.store.uuid.uuid4", lambda: one)
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        take(store, report(1, 100, 1, 100, 50, 1, 50))
+    assert (store.count(schema.messages), store.count(schema.queue), store.counts()) == (0, 0, {})
+
+
+def test_message_ids_are_drawn_once_when_the_event_is_queued(store: Store) -> None:
+    take(store, report(1, 100, 1, 100, 50, 1, 50))
+    ids = [row.message_id for row in store.rows(schema.queue)]
+    assert len({uuid.UUID(each) for each in ids}) == 2 and {uuid.UUID(each).version for each in ids} == {4}
+
+
+def test_each_message_is_accepted_once_also_within_a_batch(store: Store) -> None:
+    one, two = report(1, 100, 1, 100), replacement(2, 0, 2, 110, 110)
+    assert take(store, one, one, two) == ["accepted", "duplicate", "accepted"]
+    assert take(store, two, one) == ["duplicate", "duplicate"]
+    assert store.counts() == {"accepted": 2, "duplicate": 3}
+    assert [row.name for row in store.rows(schema.queue)] == [
+        "InventoryConsumed", "InventoryConsumed", "InventoryReplaced",
+    ]  # fmt: skip
+
+
+def test_devices_do_not_share_sequences(store: Store) -> None:
+    assert take(store, report(1, 100, 1, 100)) == take(store, report(1, 100, 1, 100), device="vacuum2") == ["accepted"]
+
+
+def test_an_impossible_message_is_kept_with_its_reason_and_once(store: Store) -> None:
+    take(store, report(1, 100, 1, 100))
+    bad = report(2, 99, 1, 99)
+    assert take(store, bad) == ["aside"] and take(store, bad) == ["duplicate"]
+    assert [(row.sequence, row.reason, row.payload) for row in store.rows(schema.quarantine)] == [
+        (2, "total smaller than before", bad)
+    ]
+
+
+def test_a_forged_message_does_not_take_the_place_of_the_true_one(store: Store) -> None:
+    take(store, report(1, 100, 1, 100))
+    assert take(store, report(2, 110, 9, 1)) == ["aside"]
+    assert take(store, report(2, 110, 1, 110)) == ["accepted"]
+
+
+def test_an_unreadable_message_with_an_address_is_kept_aside(store: Store) -> None:
+    take(store, report(1, 100, 1, 100))
+    assert take(store, wire.encode([1, 1, EPOCH, 2, "now"])) == ["aside"]
+    assert take(store, report(3, 110, 2, 5)) == ["accepted"]
+    assert [row.name for row in store.rows(schema.queue)][-2:] == ["InventoryReplaced", "InventoryConsumed"]
+
+
+def test_a_welcome_says_what_is_held_of_the_epoch_and_of_the_about_message(store: Store) -> None:
+    assert store.status("vacuum1", ONLINE) == Welcome(EPOCH, 0, None)
+    about = wire.encode(ABOUT)
+    assert store.about("vacuum1", about) and not store.about("vacuum1", about)
+    take(store, report(1, 100, 1, 100), report(2, 110, 1, 110), report(4, 120, 1, 120))
+    welcome = store.status("vacuum1", ONLINE)
+    assert welcome is not None and (welcome.have_sequence, welcome.about_crc) == (2, zlib.crc32(about))
+
+
+def test_a_will_ends_only_its_own_connection(store: Store) -> None:
+    store.status("vacuum1", ONLINE)
+    store.status("vacuum1", wire.Offline(4))
+    assert store.rows(schema.devices)[0].online
+    store.status("vacuum1", wire.Offline(5))
+    assert not store.rows(schema.devices)[0].online
+
+
+def test_the_acknowledgment_carries_the_nonce_of_the_latest_status(store: Store) -> None:
+    payload = report(1, 100, 1, 100)
+    assert store.accept([("vacuum1", payload, wire.decode_up(payload))])[0].nonce is None
+    store.status("vacuum1", ONLINE)
+    assert store.accept([("vacuum1", payload, wire.decode_up(payload))])[0].nonce == 5
+
+
+def test_a_command_is_due_until_it_is_answered(store: Store, clock: Clock) -> None:
+    number = store.add_command("vacuum1", wire.REPLACED, [0, 1])
+    assert store.due_commands(30) == []
+    store.status("vacuum1", ONLINE)
+    assert [(due.number, due.nonce, due.arguments) for due in store.due_commands(30)] == [(number, 5, [0, 1])]
+    assert store.due_commands(30) == []
+    clock.now_s += 30
+    assert len(store.due_commands(30)) == 1 and len(store.due_commands(30, "vacuum1")) == 1
+    take(store, wire.encode([1, wire.ANSWER, EPOCH, 1, NOW_S, 0, number, 0]))
+    clock.now_s += 30
+    assert store.due_commands(30) == []
+    assert store.rows(schema.commands)[0].result == 0
+
+
+def test_a_fault_is_shown_with_its_detail(store: Store) -> None:
+    take(store, wire.encode([1, wire.FAULT, EPOCH, 1, NOW_S, 32, "product.json: unknown key"]))
+    row = store.rows(schema.devices)[0]
+    assert (row.faults, row.fault_detail) == (32, "product.json: unknown key")
+
+
+def test_a_new_epoch_is_recorded_beside_the_old_one(store: Store) -> None:
+    take(store, report(1, 100, 1, 100), report(1, 3, 1, 3, epoch=EPOCH + 1))
+    assert [row.epoch for row in store.rows(schema.epochs)] == [EPOCH, EPOCH + 1]
+    assert store.rows(schema.devices)[0].epoch == EPOCH + 1
+
+
+def test_the_queue_gives_the_oldest_event_of_each_endpoint_and_only_to_one_sender(store: Store, clock: Clock) -> None:
+    for device in ("vacuum1", "vacuum2"):
+        store.about(device, wire.encode(ABOUT))
+        take(store, report(1, 100, 1, 100, 50, 1, 50), device=device)
+    heads = store.lease_heads("me", 60, 10)
+    assert [(row.device, row.idx) for row in heads] == [("vacuum1", 0), ("vacuum2", 0)]
+    assert store.lease_heads("you", 60, 10) == []
+    clock.now_s += 60
+    assert len(store.lease_heads("you", 60, 10)) == 2
+
+
+def test_a_postponed_event_holds_back_what_is_behind_it(store: Store, clock: Clock) -> None:
+    store.about("vacuum1", wire.encode(ABOUT))
+    take(store, report(1, 100, 1, 100, 50, 1, 50))
+    (head,) = store.lease_heads("me", 60, 10)
+    store.postpone(head, 5, "503")
+    assert store.lease_heads("me", 60, 10) == []
+    clock.now_s += 5
+    assert store.lease_heads("me", 60, 10)[0].id == head.id
+    store.sent(head)
+    assert store.lease_heads("me", 60, 10)[0].id > head.id
+    assert [row.gateway_s for row in store.rows(schema.usage)] == [100, None]
+
+
+def test_events_wait_until_the_device_has_described_itself(store: Store) -> None:
+    take(store, report(1, 100, 1, 100))
+    assert store.lease_heads("me", 60, 10) == []
+    store.about("vacuum1", wire.encode(ABOUT))
+    assert len(store.lease_heads("me", 60, 10)) == 1

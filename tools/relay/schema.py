@@ -1,0 +1,164 @@
+"""The tables, times in UTC seconds since 1970-01-01. migrations/ makes them; a test compares the two."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column of type INTEGER.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+customers = Table(
+    "customers", metadata,
+    Column("customer", String(256), primary_key=True),
+    Column("region", String(2), nullable=False),
+    Column("access", LargeBinary),  # tokens are Fernet ciphertext
+    Column("refresh", LargeBinary),
+    Column("expires_s", Float, nullable=False),
+    Column("state", String(16), nullable=False),  # linked, revoked
+    Column("reason", Text, nullable=False),
+    Column("lease_until_s", Float, nullable=False),  # one refresh at a time
+)  # fmt: skip
+
+devices = Table(
+    "devices", metadata,
+    Column("device", String(32), primary_key=True),
+    Column("epoch", BigInteger),  # of the newest accepted messages
+    Column("status_epoch", BigInteger),
+    Column("nonce", BigInteger),
+    Column("online", Boolean, nullable=False),
+    Column("last_seen_s", BigInteger, nullable=False),
+    Column("firmware", String(64), nullable=False),
+    Column("faults", BigInteger, nullable=False),
+    Column("fault_detail", Text, nullable=False),
+    Column("link_reason", BigInteger, nullable=False),
+    Column("link_losses", BigInteger, nullable=False),
+    Column("uptime_s", BigInteger, nullable=False),
+    Column("clock_known", Boolean, nullable=False),
+    Column("about", LargeBinary),
+    Column("about_crc", BigInteger),
+    Column("name", String(128)),
+    Column("test", Boolean, nullable=False),
+    Column("claim", String(64), unique=True),  # SHA-256 of the code on the label
+    Column("customer", String(256), ForeignKey("customers.customer"), index=True),
+    Column("told", Text),  # the endpoint as the customer's Alexa last had it
+    Column("lease_until_s", Float, nullable=False),  # one sender at a time
+    Column("lease_owner", String(36), nullable=False),
+)  # fmt: skip
+
+epochs = Table(
+    "epochs", metadata,
+    Column("device", String(32), primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("first_seen_s", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # core.Epoch as JSON
+)  # fmt: skip
+
+messages = Table(
+    "messages", metadata,
+    Column("device", String(32), primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+    Column("sample_s", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("faults", BigInteger, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)  # fmt: skip
+
+quarantine = Table(
+    "quarantine", metadata,
+    Column("id", Number, primary_key=True),
+    Column("device", String(32), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    UniqueConstraint("device", "epoch", "sequence", "payload"),
+)  # fmt: skip
+
+usage = Table(
+    "usage", metadata,
+    Column("device", String(32), primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("idx", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("used_s", BigInteger, nullable=False),
+    Column("replaced_s", BigInteger),
+    Column("inferred", Boolean, nullable=False),  # its replacement was
+    Column("gateway_s", BigInteger),  # the last value the gateway accepted
+)  # fmt: skip
+
+queue = Table(
+    "queue", metadata,
+    Column("id", Number, primary_key=True),
+    Column("device", String(32), nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("message_id", String(36), nullable=False, unique=True),
+    Column("epoch", BigInteger),
+    Column("idx", Integer),
+    Column("generation", Integer),
+    Column("usage_s", BigInteger),
+    Column("utc_s", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("inferred", Boolean, nullable=False),
+    Column("customer", String(256)),  # of a discovery report; a sensor event goes to the device's owner
+    Column("body", Text),  # the endpoints of a discovery report, as JSON
+    Column("state", String(8), nullable=False),  # queued, sent, dead
+    Column("attempts", Integer, nullable=False),
+    Column("next_try_s", Float, nullable=False),
+    Column("queued_s", Float, nullable=False),
+    Column("done_s", Float),
+    Column("reason", Text, nullable=False),
+    Index("ix_queue_state_device_id", "state", "device", "id"),
+)  # fmt: skip
+
+commands = Table(
+    "commands", metadata,
+    Column("number", Number, primary_key=True),
+    Column("device", String(32), nullable=False, index=True),
+    Column("operation", Integer, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("created_s", BigInteger, nullable=False),
+    Column("sent_s", Float),
+    Column("result", Integer),  # NULL until the device has answered
+    Column("answered_s", BigInteger),
+)  # fmt: skip
+
+replenishment = Table(
+    "replenishment", metadata,
+    Column("device", String(32), primary_key=True),
+    Column("instance", String(64), primary_key=True),
+    Column("value", String(256), nullable=False),
+)  # fmt: skip
+
+counters = Table(
+    "counters", metadata,
+    Column("name", String(128), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)  # fmt: skip

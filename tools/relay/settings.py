@@ -1,0 +1,48 @@
+"""What a relay can be told; each has a default, a command-line option and an environment variable (see __main__.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], float]
+
+CUMULATIVE, INCREMENT = "cumulative", "increment"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All durations in seconds of the relay's clock, unless said otherwise."""
+
+    broker: str = "127.0.0.1:1883"
+    broker_user: str | None = None
+    broker_password: str | None = None
+    broker_ca: str | None = None
+    topic_root: str = "wearmeter"
+    shared_group: str | None = None
+    """Name of an MQTT 5 shared subscription, for several relays on one broker; None: MQTT 3.1.1, all messages."""
+    store: str = "sqlite:///build/relay/relay.sqlite3"
+    gateway: str | None = None
+    """Base URL that every event goes to with `token`; None: by the customer's region, with that customer's token."""
+    token: str | None = None
+    test_gateway: str | None = None
+    """Where events of devices marked as test go; None: nowhere."""
+    usage: str = CUMULATIVE
+    gap_wait_s: int = 3600
+    """How long a report of a newer part waits for the replacement that the sequence says is missing."""
+    resends: int = 3
+    resend_after_s: float = 1.0
+    pause_s: float = 300.0
+    """Between rounds of resends, for an event that may not be given up."""
+    unreachable_after_s: float = 5.0
+    """Before an event is tried again that got no answer at all."""
+    lease_s: float = 60.0
+    command_resend_s: float = 30.0
+    key: str | None = None
+    """Fernet key (several, comma-separated, newest first) that tokens are encrypted with."""
+    lwa: str = "https://api.amazon.com"
+    lwa_client_id: str | None = None
+    lwa_client_secret: str | None = None
+    refresh_ahead_s: float = 300.0
+    deliver: bool = True
+    """False: this process accepts and acknowledges, and leaves the queue to another."""
