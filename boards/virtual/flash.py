@@ -18,6 +18,7 @@ HEADER = "<4sIQQQ"
 HEADER_BYTES = struct.calcsize(HEADER)
 
 ERASED = b"\xff" * BLOCK_BYTES
+CACHED_BLOCKS = 32  # the PC's system calls are what a run would spend its time on
 SYNC, BLOCK_COUNT, BLOCK_SIZE, BLOCK_ERASE = 3, 4, 5, 6
 
 
@@ -32,6 +33,8 @@ class Flash:
         self.world = world
         self.file = open(path, "r+b")
         self.blocks = self.file.seek(0, 2) // BLOCK_BYTES
+        self.cache = [memoryview(bytearray(BLOCK_BYTES)) for _ in range(CACHED_BLOCKS)]
+        self.cached = [-1] * CACHED_BLOCKS
         self.operation = 0
         self.cut_operation, self.cut_byte = cut or (0, 0)
         self.programs = self.erases = self.bytes_programmed = 0
@@ -74,41 +77,62 @@ class Flash:
         self.world.now_us += max(left_us, 0)
         return size * max(left_us, 0) // cost_us, True
 
+    def block_view(self, block):
+        slot = block % CACHED_BLOCKS
+        view = self.cache[slot]
+        if self.cached[slot] != block:
+            self.file.seek(block * BLOCK_BYTES)
+            self.file.readinto(view)
+            self.cached[slot] = block
+        return view
+
     def readblocks(self, block, buffer, offset=0):
-        self.file.seek(block * BLOCK_BYTES + offset)
-        self.file.readinto(buffer)
+        size = len(buffer)
+        if offset + size > BLOCK_BYTES:
+            self.file.seek(block * BLOCK_BYTES + offset)
+            self.file.readinto(buffer)
+        else:
+            buffer[:] = self.block_view(block)[offset : offset + size]
 
     def writeblocks(self, block, buffer, offset=None):
         if offset is None:  # the plain protocol: erase, then write
-            for i in range(len(buffer) // BLOCK_BYTES):
-                self.erase(block + i)
-            offset = 0
-        self.program(block * BLOCK_BYTES + offset, buffer)
+            view = memoryview(buffer)
+            for at in range(0, len(buffer), BLOCK_BYTES):
+                self.erase(block)
+                self.program(block, 0, view[at : at + BLOCK_BYTES])
+                block += 1
+        else:
+            self.program(block, offset, buffer)
 
-    def program(self, address, buffer):
+    def program(self, block, offset, buffer):
+        """Raises RuntimeError where a bit would have to be set."""
         size = len(buffer)
-        self.file.seek(address)
-        old = self.file.read(size)
+        old = self.block_view(block)[offset : offset + size]
         if old != ERASED[:size]:
             new = int.from_bytes(buffer, "big")
             if int.from_bytes(old, "big") & new != new:
-                raise RuntimeError("flash: programming at %d would set bits" % address)
+                raise RuntimeError("flash: programming block %d at %d would set bits" % (block, offset))
         done, cut = self.done_bytes(size, PROGRAM_SETUP_US + size * PROGRAM_BYTE_US)
         self.programs += 1
         self.bytes_programmed += done
         self.count()
         if done:
-            self.file.seek(address)
-            self.file.write(memoryview(buffer)[:done] if cut else buffer)
+            data = memoryview(buffer)[:done]
+            old[:done] = data
+            self.file.seek(block * BLOCK_BYTES + offset)
+            self.file.write(data)
         if cut:
             self.world.die("cut")
 
     def erase(self, block):
+        view = self.block_view(block)
         done, cut = self.done_bytes(BLOCK_BYTES, ERASE_US)
         self.count_erase(block)
         if done:
+            erased = memoryview(ERASED)[:done]
+            view[:done] = erased
             self.file.seek(block * BLOCK_BYTES)
-            self.file.write(memoryview(ERASED)[:done])
+            self.file.write(erased)
         if cut:
             self.world.die("cut")
 

@@ -61,6 +61,7 @@ class World:
         self.locked = 0
         self.dropped_callbacks = 0
         self.sockets = []
+        self.paced_us = 0  # real time spent waiting for the host's processes
         self.flash = None
         self.heap_base = 0
         self.heap_peak = 0
@@ -301,7 +302,9 @@ class World:
             if socket.patience_ms > 0 and socket.answers_due():
                 began = pc_time.ticks_us()
                 arrived = socket.poll_real(real_ms)
-                socket.patience_ms -= pc_time.ticks_diff(pc_time.ticks_us(), began) // 1000 + (0 if arrived else 1)
+                waited_us = pc_time.ticks_diff(pc_time.ticks_us(), began)
+                self.paced_us += waited_us
+                socket.patience_ms -= waited_us // 1000 + (0 if arrived else 1)
                 return arrived
         return False
 
@@ -327,6 +330,7 @@ class World:
                 "now_us": self.now_us,
                 "rtc_us": self.now_us + self.rtc_offset_us,
                 "heap_peak": self.heap_peak,
+                "paced_ms": self.paced_us // 1000,
                 "dropped_callbacks": self.dropped_callbacks,
                 "flash_operations": self.flash.operation if self.flash else 0,
             }

@@ -214,7 +214,10 @@ class Simulator:
         return self.clock.utc_s()
 
     def tell_clock(self, at_ms: int) -> None:
-        self.clock_path.write_bytes(struct.pack("<Q", self.scenario.start_utc_ms + at_ms))
+        """In place and in one write: others read at any moment."""
+        descriptor = os.open(self.clock_path, os.O_WRONLY | os.O_CREAT)
+        os.write(descriptor, struct.pack("<Q", self.scenario.start_utc_ms + at_ms))
+        os.close(descriptor)
 
     # --- running ----------------------------------------------------------------------------------------------------
 

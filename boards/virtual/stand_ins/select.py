@@ -1,32 +1,61 @@
 """`select` over the stand-in's sockets, in the world's time."""
 
+import errno
+import socket as _socket
 import uselect as _pc
 import world as _world
 
 _the = _world.the
+_MP_STREAM_POLL = 3
 
 POLLIN, POLLOUT, POLLERR, POLLHUP = _pc.POLLIN, _pc.POLLOUT, _pc.POLLERR, _pc.POLLHUP
 
 
 class _Poll:
-    """Objects are asked through the stream protocol, so TLS streams over our sockets work, too."""
+    """Our own sockets are asked directly. Others (TLS streams over them) by the PC's poll, which asks them through the
+    stream protocol, but takes a millisecond of real time for it."""
 
     def __init__(self):
-        self.pc = _pc.poll()
+        self.sockets = []  # [socket, event mask]
+        self.others = None
 
     def register(self, stream, eventmask=POLLIN | POLLOUT):
-        self.pc.register(stream, eventmask)
+        if not isinstance(stream, _socket.socket):
+            if self.others is None:
+                self.others = _pc.poll()
+            return self.others.register(stream, eventmask)
+        for entry in self.sockets:
+            if entry[0] is stream:
+                entry[1] = eventmask
+                return
+        self.sockets.append([stream, eventmask])
 
     def modify(self, stream, eventmask):
-        self.pc.modify(stream, eventmask)
+        if not isinstance(stream, _socket.socket):
+            return self.others.modify(stream, eventmask)
+        for entry in self.sockets:
+            if entry[0] is stream:
+                entry[1] = eventmask
+                return
+        raise OSError(errno.ENOENT)
 
     def unregister(self, stream):
-        self.pc.unregister(stream)
+        if not isinstance(stream, _socket.socket):
+            return self.others.unregister(stream)
+        self.sockets = [entry for entry in self.sockets if entry[0] is not stream]
+
+    def _ready(self):
+        ready = self.others.poll(0) if self.others else []
+        for stream, mask in self.sockets:
+            flags = stream.ioctl(_MP_STREAM_POLL, mask)
+            if flags:
+                ready.append((stream, flags))
+        return ready
 
     def poll(self, timeout=-1, flags=0):
         end_us = None if timeout is None or timeout < 0 else _the.look() + timeout * 1000
         while True:
-            ready = self.pc.poll(0)
+            ready = self._ready()
             if ready or (end_us is not None and _the.look() >= end_us):
                 return ready
             step_us = _world.PACE_STEP_US if end_us is None else min(_world.PACE_STEP_US, end_us - _the.now_us)
