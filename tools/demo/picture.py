@@ -246,14 +246,16 @@ class Page:
             lanes.mark(mark.at_ms, top + 3.5, CUT, f"power cut, {self.moment(mark.at_ms, True)} {mark.note}".strip())
 
     def draw_trouble(self, lanes: Lanes) -> None:
-        if not self.story.outages and not self.story.clock_unknown:
-            return
-        top = lanes.lane("Trouble", "network, clock", LANE)
-        for span in self.story.outages:
-            lanes.band(span, top + 3, LANE - 4, "outage", f"{span.note}, {lasting(span.end_ms - span.start_ms)}", 2)
-        for span in self.story.clock_unknown:
-            title = f"the device does not know the time, {lasting(span.end_ms - span.start_ms)}"
-            lanes.band(span, top + 3, LANE - 4, "unknown", title, 2)
+        if self.story.outages:
+            top = lanes.lane("No way out", "network outages", LANE)
+            for span in self.story.outages:
+                title = f"{span.note}, {lasting(span.end_ms - span.start_ms)}"
+                lanes.band(span, top + 3, LANE - 4, "outage", title, 2)
+        if self.story.clock_unknown:
+            top = lanes.lane("Time unknown", "no one to ask", LANE)
+            for span in self.story.clock_unknown:
+                title = f"the device does not know the time, {lasting(span.end_ms - span.start_ms)}"
+                lanes.band(span, top + 3, LANE - 4, "unknown", title, 2)
 
     def draw_reports(self, lanes: Lanes) -> None:
         story = self.story

@@ -83,8 +83,8 @@ class Progress:
             self.last_day = now.day
             parts = ", ".join(f"{part.name} {lasting(part.true_ms // 1000 * 1000)}" for part in now.parts)
             self.console.print(
-                f"day {now.day} of {now.days}: {parts}; {now.cuts} power cuts, {now.messages} messages, "
-                f"{now.events} events",
+                f"day {now.day} of {now.days}: {parts}; power cuts {now.cuts}, messages {now.messages}, "
+                f"events {now.events}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -119,25 +119,24 @@ class Progress:
             accepted = "-" if part.accepted_s is None else exact(part.accepted_s * 1000)[:-4]
             name = part.name if part.generation == 1 else f"{part.name} ({ordinal(part.generation)})"
             table.add_row(name, exact(part.true_ms)[:-4], accepted)
-        counts = Text(f"{now.cuts} power cuts   {now.messages} messages   {now.events} events", style="")
+        counts = Text(f"power cuts {now.cuts}   messages {now.messages}   Alexa events {now.events}", style="")
         if now.rejected:
-            counts.append(f"   {now.rejected} refused", style="red")
+            counts.append(f"   refused {now.rejected}", style="red")
         return Group(head, lamps, table, counts, *[Text(f"  {note}", style="dim") for note in self.notes])
 
 
 def final_table(rows: list[Row]) -> Table:
     """True, counted and accepted for each consumable and generation."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("consumable")
-    for head in ("true", "counted", "lost", "allowed", "accepted", ""):
+    table.add_column("consumable", no_wrap=True)
+    for head in ("true", "counted", "lost, of allowed", "accepted", ""):
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             f"{row.instance} {ordinal(row.generation)}",
             exact(row.true_ms),
             exact(row.counted_ms),
-            f"{row.lost_ms / 1000:.3f} s",
-            f"{row.cuts} s",
+            f"{row.lost_ms / 1000:.3f} of {row.cuts} s",
             "-" if row.accepted_s is None else exact(row.accepted_s * 1000)[:-4],
             Text("ok", style="green") if row.holds else Text("WRONG", style="bold red"),
         )
