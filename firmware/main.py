@@ -1,40 +1,34 @@
-"""Wearmeter on this board: wires and runs. The board's module is the only one that knows the chip."""
+"""Starts the firmware that /slot names (fw_a or fw_b), or the one beside this file or frozen in; where that one cannot
+be imported, any other. `make deploy` writes a new firmware beside the old one, and then only that name."""
 
-import os
-import select
-import socket
-import time
-
-import board
-import umqtt.simple
-from wearmeter import app, checked, link, sockets
+import sys
 
 
-def make_link(device):
-    """The link over umqtt.simple, each of its sockets under a deadline."""
-    bounded = sockets.Sockets(socket, select.poll, time.ticks_ms, time.ticks_diff)
-    umqtt.simple.socket = bounded
-    return link.Link(
-        device.config,
-        device.device_id,
-        board.station(),
-        bounded,
-        umqtt.simple.MQTTClient,
-        time.ticks_ms,
-        time.ticks_diff,
-        lambda: int.from_bytes(os.urandom(4), "big"),
-        app.log,
-    )
+def slots():
+    try:
+        with open("/slot") as file:
+            chosen = [file.read().strip()]
+    except (OSError, ValueError):
+        chosen = []
+    return chosen + ["", "fw_a", "fw_b"]
 
 
 def main():
-    try:
-        device = app.App(board)
-    except checked.FileError as error:
-        print("wm stopped %s" % error)
-        return
-    device.start(make_link)
-    device.run()
+    path = list(sys.path)
+    for slot in slots():
+        sys.path[:] = ["/" + slot, "/" + slot + "/lib"] + path if slot else path
+        try:
+            from wearmeter import start
+            import board
+        except Exception as error:
+            print("wm unusable slot=%s" % slot)
+            sys.print_exception(error)
+            for name in list(sys.modules):
+                if name.split(".")[0] in ("wearmeter", "board", "esp32_common", "umqtt"):
+                    del sys.modules[name]
+            continue
+        return start.main(board, slot)
+    print("wm stopped no firmware")
 
 
 main()

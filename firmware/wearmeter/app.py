@@ -1,7 +1,8 @@
 """Wires the rooms together and runs the loop.
 
-    app = App(board, time, Link...)
-    app.run()
+    app = App(board, crashes)
+    app.start(make_link)
+    error = app.run()
 
 The tick begins before anything touches the network: counting needs only the board, the product and the flash.
 """
@@ -22,6 +23,7 @@ from wearmeter.tick import PERIOD_MS, Tick
 WATCHDOG_MS = const(120000)
 _NTP_PAUSE_S = const(300)
 _IDLE_MS = const(1000)
+_SAFE_PAUSE_MS = const(60000)
 
 
 def log(text):
@@ -30,47 +32,51 @@ def log(text):
 
 
 class App:
-    """One device. `board` is the board's module; `state` and `root` are folders on the file system.
+    """One device. `board` is the board's module, `crashes` what start.py remembers of earlier ones.
 
     Raises checked.FileError if there neither is nor ever was a usable product file: then nobody knows what to count.
     """
 
-    def __init__(self, board, root="", log=log):
-        self._board = board
+    def __init__(self, board, crashes, log=log):
+        self.board = board
+        self._crashes = crashes
         self._log = log
         self._ntp_s = -_NTP_PAUSE_S
         self._fed = -1
-        state = root + "/state"
-        try:
-            os.mkdir(state)
-        except OSError:
-            pass  # It is there. If it cannot be made, each write says so.
+        self._timer = self._error = None
+        self.safe = crashes.many
         self.faults = faults.Faults()
-        self.product, bad = last_good.load(root + "/product.json", state + "/product.good", product.Product)
-        if bad:
-            self._file_is_bad(bad)
+        self.product = self._load("product", lambda data, where: product.Product(data, where, board.PINS))
         self.config = None
         try:
-            self.config, bad = last_good.load(root + "/config.json", state + "/config.good", config.Config)
-            if bad:
-                self._file_is_bad(bad)
+            self.config = self._load("config", config.Config)
         except checked.FileError as error:
-            self._file_is_bad(str(error))
+            self._file_is_bad(error)
+        if self.safe:
+            self.faults.raise_(faults.SAFE_MODE)
+        if not crashes.told:
+            self.faults.raise_(faults.CRASHED, crashes.text.replace("\n", " ")[-79:])
         self.clock = Clock(time.ticks_diff)
         self.device_id = self.config.device if self.config and self.config.device else board.device_id()
-        self._open_ledger(state)
-        self._open_outbox(state)
+        self._open_ledger("/state")
+        self._open_outbox("/state")
         self._make_tick()
         self.link = None
         self.reporter = None
 
+    def _load(self, name, make):
+        made, bad = last_good.load("/" + name + ".json", self.board.second_home(name), make)
+        if bad:
+            self._file_is_bad(bad)
+        return made
+
     def _file_is_bad(self, why):
         self._log("wm bad_file %s" % why)
-        self.faults.raise_(faults.CONFIG_BAD, why)
+        self.faults.raise_(faults.CONFIG_BAD, str(why))
 
     def _open_ledger(self, state):
         self.ledger = ledger.Ledger(len(self.product.consumables))
-        self.store = Store(state + "/ledger", self._board.second_home())
+        self.store = Store(state + "/ledger", self.board.second_home())
         record = self.store.load(ledger.is_valid)
         had_outbox = _exists(state + "/outbox.a") or _exists(state + "/outbox.b")
         if record is None:
@@ -93,14 +99,14 @@ class App:
             self.faults.raise_(faults.OUTBOX_LOST)
 
     def _make_tick(self):
-        board, parts = self._board, self.product.consumables
+        board, parts = self.board, self.product.consumables
         inputs = []
         parts_of = []
         for source in self.product.inputs:
             inputs.append(self._input(source))
             parts_of.append(tuple([at for at, part in enumerate(parts) if part.input == source.name]))
         buttons = []
-        for part in parts:
+        for part in () if self.safe else parts:
             pull = "up" if part.button_active == 0 else "down"
             pin = board.level_input(part.button_signal, pull)
             buttons.append(button.Button(pin, part.button_active, time.ticks_diff))
@@ -128,23 +134,28 @@ class App:
     def _input(self, source):
         max_on_ms = self.product.max_on_ms
         if source.driver == "level":
-            pin = self._board.level_input(source.signal, "down" if source.active else "up")
+            pin = self.board.level_input(source.signal, "down" if source.active else "up")
             return level.LevelInput(pin, source.active, max_on_ms, time.ticks_ms, time.ticks_diff)
-        adc = self._board.analog_input(source.signal)
+        adc = self.board.analog_input(source.signal)
         return current.CurrentInput(adc, source.on_raw, source.off_raw, max_on_ms, time.ticks_diff)
 
     def start(self, make_link):
         """Begin to count; then make the link by `make_link(app)`, where there is a config, and who speaks over it."""
-        self._timer = self._board.start_tick(PERIOD_MS, self.tick)
-        self._watchdog = self._board.watchdog(WATCHDOG_MS)
+        self._timer = self.board.start_tick(PERIOD_MS, self._on_tick)
+        self._watchdog = self.board.watchdog(WATCHDOG_MS)
         self._log(
             "wm boot version=%s device=%s epoch=%d reason=%s"
-            % (VERSION, self.device_id, self.ledger.epoch, self._board.reset_cause())
+            % (VERSION, self.device_id, self.ledger.epoch, self.board.reset_cause())
         )
         serial = ""
         if self.config:
             serial = self.config.serial
-            self.link = make_link(self)
+            try:
+                self.link = make_link(self)
+            except Exception as error:
+                if not self.safe:
+                    raise
+                self._log("wm error=%r" % error)
         self.reporter = reporter.Reporter(
             self.ledger,
             self.outbox,
@@ -165,15 +176,38 @@ class App:
         if self.tick.count != self._fed:
             self._fed = self.tick.count
             self._watchdog.feed()
+        self._crashes.settle(not self.faults.bits & faults.CRASHED, self.clock.uptime_s)
         now_ms = time.ticks_ms()
-        self._ask_ntp()
+        if not self.safe:
+            self._ask_ntp()
         self.reporter.step(now_ms)
         return _IDLE_MS if self.link is None else self.link.step(now_ms)
 
     def run(self):
-        """The loop, for ever."""
-        while True:
-            time.sleep_ms(self.step())
+        """The loop, until an error that nobody else deals with; returns or raises it."""
+        while self._error is None:
+            try:
+                pause_ms = self.step()
+            except Exception as error:
+                if not self.safe:
+                    raise
+                self._log("wm error=%r" % error)
+                if self.link:
+                    self.link.stop()
+                pause_ms = _SAFE_PAUSE_MS
+            time.sleep_ms(pause_ms)
+        return self._error
+
+    def stop(self):
+        """Stop the tick. What has run since the last save is lost, as at a power cut."""
+        if self._timer:
+            self._timer.deinit()
+
+    def _on_tick(self, timer):
+        try:
+            self.tick()
+        except BaseException as error:  # also a Ctrl-C that strikes here: nobody above would hear of it
+            self._error = error
 
     def _ask_ntp(self):
         if self.clock.known or not self.config or not self.config.ntp_host or not self.link.has_wifi:
@@ -182,7 +216,7 @@ class App:
             return
         self._ntp_s = self.clock.uptime_s
         try:
-            utc_s = self._board.sync_ntp(self.config.ntp_host)
+            utc_s = self.board.sync_ntp(self.config.ntp_host)
         except (OSError, OverflowError, ValueError) as error:
             self._log("wm ntp error=%s" % repr(error).replace(" ", ""))
             return

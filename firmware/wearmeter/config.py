@@ -3,7 +3,6 @@
 Plain TCP to the broker is used only where the file says `"transport": "plain"` in so many words.
 """
 
-from wearmeter import checked
 from wearmeter.checked import REQUIRED, Fields
 
 _ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
@@ -40,8 +39,3 @@ class Config:
         self.serial = fields.text("serial", 0, 64, "")
         self.ntp_host = fields.text("ntp_host", 1, 253, None)
         fields.done()
-
-
-def load(path):
-    """Return the Config in the JSON file `path`. Raises checked.FileError."""
-    return Config(checked.load(path), path)

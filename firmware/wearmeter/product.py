@@ -4,7 +4,6 @@ The order of the consumables is their identity in the ledger and on the wire: ap
 Limits are Amazon's where it has any (six named attributes of up to 256 characters, instance and friendly names).
 """
 
-from wearmeter import checked
 from wearmeter.checked import REQUIRED, Fields
 
 DRIVERS = ("level", "current")
@@ -13,10 +12,10 @@ DRIVERS = ("level", "current")
 class Input:
     """One run-time input: `name`, `driver`, `signal` (a name in the board's PINS) and the driver's own options."""
 
-    def __init__(self, fields):
+    def __init__(self, fields, signals):
         self.name = fields.text("name", 1, 16, REQUIRED)
         self.driver = fields.choice("driver", DRIVERS, REQUIRED)
-        self.signal = fields.text("signal", 1, 32, REQUIRED)
+        self.signal = fields.choice("signal", signals, REQUIRED)
         self.active = self.on_raw = self.off_raw = 0
         if self.driver == "level":
             self.active = fields.choice("active", (0, 1), 1)
@@ -31,11 +30,11 @@ class Input:
 class Part:
     """One consumable as the product describes it."""
 
-    def __init__(self, fields, input_names):
+    def __init__(self, fields, signals, input_names):
         self.instance = fields.text("instance", 1, 64, REQUIRED)
         self.input = fields.choice("input", input_names, REQUIRED)
         button = fields.object("button")
-        self.button_signal = button.text("signal", 1, 32, REQUIRED)
+        self.button_signal = button.choice("signal", signals, REQUIRED)
         self.button_active = button.choice("active", (0, 1), 0)
         button.done()
         self.rated_life_h = fields.whole("rated_life_h", 1, 100000, REQUIRED)
@@ -45,9 +44,13 @@ class Part:
 
 
 class Product:
-    """A product read from the JSON object `data`; `where` names it in errors. Raises checked.FileError."""
+    """A product read from the JSON object `data`; `where` names it in errors, `signals` are those of the board.
 
-    def __init__(self, data, where):
+    Raises checked.FileError.
+    """
+
+    def __init__(self, data, where, signals):
+        signals = sorted(signals)
         fields = Fields(data, where)
         fields.choice("schema", (1,), REQUIRED)
         self.model = fields.text("model", 1, 64, REQUIRED)
@@ -55,23 +58,19 @@ class Product:
         self.description = fields.text("description", 1, 128, REQUIRED)
         self.max_on_ms = fields.whole("max_on_h", 1, 24, 6) * 3600000
         led = fields.object("led")
-        self.led_signal = led.text("signal", 1, 32, REQUIRED)
+        self.led_signal = led.choice("signal", signals, REQUIRED)
         self.led_active = led.choice("active", (0, 1), 1)
         led.done()
-        self.inputs = [Input(part) for part in fields.items("inputs", 1, 8)]
+        self.inputs = [Input(part, signals) for part in fields.items("inputs", 1, 8)]
         names = [part.name for part in self.inputs]
         _distinct(fields, "inputs", names)
-        self.consumables = [Part(part, names) for part in fields.items("consumables", 1, 8)]
+        self.consumables = [Part(part, signals, names) for part in fields.items("consumables", 1, 8)]
         _distinct(fields, "consumables", [part.instance for part in self.consumables])
-        _distinct(fields, "consumables", [part.button_signal for part in self.consumables])
+        signals = [part.signal for part in self.inputs] + [part.button_signal for part in self.consumables]
+        _distinct(fields, "led", signals + [self.led_signal])
         fields.done()
 
 
 def _distinct(fields, key, names):
     if len(set(names)) != len(names):
-        fields.fail(key, "each name, instance and button only once")
-
-
-def load(path):
-    """Return the Product in the JSON file `path`. Raises checked.FileError."""
-    return Product(checked.load(path), path)
+        fields.fail(key, "each name, instance and signal only once")

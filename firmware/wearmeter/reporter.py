@@ -302,7 +302,7 @@ class Reporter:
                 self._log("wm acked epoch=%d sequence=%d" % (fields[4], fields[5]))
         elif kind == wire.WELCOME:
             self._welcome(fields[4], fields[5], fields[6])
-        elif len(self._orders) < 4:
+        elif len(self._orders) < 4 and not self._faults.bits & faults.SAFE_MODE:
             index, generation = (fields[6], fields[7]) if fields[5] != wire.REPORT_NOW else (0, 0)
             self._orders.append((fields[4], fields[5], index, generation))
 

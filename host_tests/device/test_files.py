@@ -7,6 +7,7 @@ from fakes import raises
 
 from wearmeter import checked, config, last_good, product
 
+SIGNALS = ("suction_motor", "brush_motor", "motor_current", "filter_button", "brush_button", "status_led")
 HERE = __file__.replace("\\", "/").rsplit("/", 1)[0] if "/" in __file__ else "."
 PRODUCT = HERE + "/../../firmware/products/vacuum.json"
 
@@ -26,6 +27,10 @@ def good_product():
         return json.load(file)
 
 
+def make_product(data, where):
+    return product.Product(data, where, SIGNALS)
+
+
 def refused(make, data, *words):
     line = raises(checked.FileError, make, data, "/x.json")
     assert "\n" not in line
@@ -36,7 +41,7 @@ def refused(make, data, *words):
 
 def test_the_products_that_ship_are_good():
     for name in ("vacuum.json", "vacuum_current.json"):
-        made = product.load(PRODUCT.replace("vacuum.json", name))
+        made = product.Product(checked.load(PRODUCT.replace("vacuum.json", name)), name, SIGNALS)
         assert [part.instance for part in made.consumables] == ["Sensor.DustFilter", "Sensor.Brush"]
 
 
@@ -100,6 +105,12 @@ def test_mistakes_in_a_product_are_named():
             "off_raw": 5,
         }
 
+    def unknown_signal(data):
+        data["inputs"][0]["signal"] = "turbine"
+
+    def one_pin_for_two(data):
+        data["led"]["signal"] = "filter_button"
+
     def nameless(data):
         data["consumables"][0]["names"] = {}
 
@@ -108,23 +119,52 @@ def test_mistakes_in_a_product_are_named():
         (twice, ("consumables", "only once")),
         (no_input, ("consumables[0]", "input", '"turbine"', '"suction"')),
         (reversed_threshold, ("inputs[0]", "off_raw", "less than on_raw")),
+        (unknown_signal, ("inputs[0]", "signal", '"turbine"', '"suction_motor"')),
+        (one_pin_for_two, ("led", "only once")),
         (nameless, ("names", "at least one")),
     ):
         data = good_product()
         change(data)
-        refused(product.Product, data, *words)
+        refused(make_product, data, *words)
+
+
+class Home:
+    """A second home in RAM."""
+
+    data = None
+
+    def load(self):
+        return self.data
+
+    def save(self, data):
+        self.data = data
+        return True
 
 
 def test_a_bad_file_is_replaced_by_the_last_good_one_and_said():
+    home = Home()
     with open("p.json", "w") as file:
         json.dump(good_product(), file)
-    made, why = last_good.load("p.json", "p.good", product.Product)
+    made, why = last_good.load("p.json", home, make_product)
     assert why is None and made.model == "VPM1"
     for spoiled in ("", "{", '{"schema": 1}', "[]"):
         with open("p.json", "w") as file:
             file.write(spoiled)
-        made, why = last_good.load("p.json", "p.good", product.Product)
+        made, why = last_good.load("p.json", home, make_product)
         assert made.model == "VPM1" and "p.json" in why
     os.remove("p.json")
-    os.remove("p.good")
-    assert "p.json" in raises(checked.FileError, last_good.load, "p.json", "p.good", product.Product)
+    assert last_good.load("p.json", home, make_product)[0].model == "VPM1"
+    for nothing in (None, b"", b"{", b"\xff\xff"):
+        home.data = nothing
+        assert "p.json" in raises(checked.FileError, last_good.load, "p.json", home, make_product)
+
+
+def test_a_good_file_is_copied_once():
+    home = Home()
+    with open("p.json", "w") as file:
+        json.dump(good_product(), file)
+    last_good.load("p.json", home, make_product)
+    kept = home.data
+    last_good.load("p.json", home, make_product)
+    assert home.data is kept
+    os.remove("p.json")

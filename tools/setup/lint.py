@@ -48,7 +48,7 @@ def main() -> int:
         ([sys.executable, "-m", "mypy", "--no-error-summary"], {}),
     ]
     for board in sorted((ROOT / "boards").glob("*/board.py")):
-        paths = [TYPINGS, ROOT / "firmware", board.parent]
+        paths = [TYPINGS, ROOT / "firmware", board.parent, ROOT / "boards"]
         commands.append((mypy_device(board), {"MYPYPATH": os.pathsep.join(str(path) for path in paths)}))
     failed = False
     for command, more in commands:

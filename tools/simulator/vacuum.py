@@ -181,7 +181,8 @@ class Simulator:
             shutil.rmtree(self.directory)
         self.directory.mkdir(parents=True)
         files = firmware_files(self.firmware_dir) if self.main is None else {"main.py": self.main}
-        files["board.py"] = (BOARD / "board.py").read_bytes()
+        for source in (BOARD / "board.py", BOARD.parent / "esp32_common.py"):
+            files[source.name] = source.read_bytes()
         files["product.json"] = json.dumps(self.scenario.product.data, ensure_ascii=False).encode()
         files["config.json"] = json.dumps(self.device_config()).encode()
         files.update(self.extra_files)

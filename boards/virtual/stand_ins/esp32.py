@@ -9,7 +9,7 @@ _NVS_NOT_FOUND = -0x1102
 _NVS_INVALID_LENGTH = -0x110C
 _NVS_KEY_TOO_LONG = -0x1109
 _NVS_INVALID_NAME = -0x1106
-_BLOB_BYTES_MAX = 1984
+_BLOB_BYTES_MAX = 8000  # NVS keeps longer blobs in chunks; the partition has 24 KiB for old and new
 _WRITE_US = 2_000
 
 
