@@ -342,7 +342,7 @@ class Page:
             lanes.mark(mark.at_ms, top + 8, shape + label, f"{mark.note}, {self.moment(mark.at_ms)}")
 
     def data(self, bottom: int) -> str:
-        """What the script needs to answer a pointer; script text may not hold `</`."""
+        """What the script needs to answer a pointer; no name in it can end the script."""
         story = self.story
         described = {
             "start": story.start_utc_s,
@@ -362,7 +362,7 @@ class Page:
                 for part in story.parts
             ],
         }
-        text = json.dumps(described, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+        text = json.dumps(described, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
         return f'<script type="application/json" id="data">{text}</script>'
 
     def description(self) -> str:

@@ -127,17 +127,17 @@ class Progress:
 
 def final_table(rows: list[Row]) -> Table:
     """True, counted and accepted for each consumable and generation."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("consumable", no_wrap=True)
-    for head in ("true", "counted", "lost, of allowed", "accepted", ""):
+    for head in ("true", "counted", "lost (allowed)", "accepted", ""):
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             f"{row.instance} {ordinal(row.generation)}",
             exact(row.true_ms),
             exact(row.counted_ms),
-            f"{row.lost_ms / 1000:.3f} of {row.cuts} s",
+            f"{row.lost_ms / 1000:.3f} ({row.cuts} s)",
             "-" if row.accepted_s is None else exact(row.accepted_s * 1000)[:-4],
-            Text("ok", style="green") if row.holds else Text("WRONG", style="bold red"),
+            Text("ok", style="green") if row.holds else Text("NO", style="bold red"),
         )
     return table

@@ -284,8 +284,8 @@ class Run:
     def _saves(self, record: str) -> int:
         """How often the device has saved a record in its life: the higher counter of its two copies."""
         counters = [0]
-        for copy in (".a", ".b"):
-            data = self.unit.read_file(f"state/{record}{copy}")
+        for copy in ("a", "b"):
+            data = self.unit.read_file(f"state/{copy}/{record}")
             if data is not None and len(data) >= 6:
                 counters.append(int.from_bytes(data[2:6], "little"))  # magic, format, counter: wearmeter/store.py
         return max(counters)
