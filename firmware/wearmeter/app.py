@@ -78,10 +78,9 @@ class App:
         self.ledger = ledger.Ledger(len(self.product.consumables))
         self.store = Store(state + "/ledger", self.board.second_home())
         record = self.store.load(ledger.is_valid)
-        had_outbox = _exists(state + "/outbox.a") or _exists(state + "/outbox.b")
         if record is None:
             self.ledger.epoch = crc32(os.urandom(8)) % wire.MAX_ID + 1
-            if self.store.damaged or had_outbox:
+            if self.store.damaged:
                 self.faults.raise_(faults.LEDGER_LOST)
             self.ledger.dirty = True
             self.first_boot = True
@@ -97,6 +96,8 @@ class App:
         released = [part.generation - 1 if part.replacement else part.generation for part in parts]
         if not self.outbox.load(self.ledger.epoch, self.ledger.next_sequence, released):
             self.faults.raise_(faults.OUTBOX_LOST)
+        if self.outbox.foreign:
+            self.faults.raise_(faults.LEDGER_LOST)
 
     def _make_tick(self):
         board, parts = self.board, self.product.consumables
@@ -221,11 +222,3 @@ class App:
             self._log("wm ntp error=%s" % repr(error).replace(" ", ""))
             return
         self.reporter.set_time(utc_s)
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True

@@ -16,6 +16,7 @@ from micropython import const
 from wearmeter import cbor, wire
 
 _FORMAT = const(1)
+_SKIP = const(64)
 LIMIT_BYTES = const(1536)
 # Only what may not be merged can push the queue past the limit, up to here; then nothing more is accepted.
 HARD_LIMIT_BYTES = const(3072)
@@ -85,37 +86,35 @@ class Outbox:
         self._uptimes = {}  # sequence -> uptime_s, for entries of this boot made while the time was unknown
         self.epoch = 0
         self.next_sequence = 1
+        self.foreign = False
         self.last_period = 0
         self.released = [1] * count
         self.entries = []
         self.history = []
 
     def load(self, epoch, sequence_floor, generations):
-        """Read the queue. Returns False if there was one and it could not be read.
+        """Read the queue. Returns False if one that was there is lost, or only an older copy of it is left.
 
         `epoch` and `sequence_floor` are the ledger's; `generations` those it knows to have entered the queue, for
-        where the queue itself was lost. Entries of an earlier epoch stay: they are still true.
+        where the queue itself was lost. Entries of an earlier epoch stay: they are still true. `foreign` says that
+        there was one of an epoch that the ledger doesn't know.
         """
         payload = self._store.load(is_valid)
+        lost = self._store.damaged > 0 or (payload is None and sequence_floor > 1)
         self.epoch = epoch
-        if payload is None:
-            lost = self._store.damaged > 0 or sequence_floor > 1
-            # Sequences made after the ledger last noted the floor must not be used again.
-            self.next_sequence = sequence_floor + 16 if lost else sequence_floor
-            self.released = list(generations)
-            return not lost
-        state = _parse(payload)
-        if state[1] == epoch:
-            self.next_sequence = max(state[2], sequence_floor)
-            self.released = [int(generation) for generation in state[4]][: self._count]
-            self.released += [1] * (self._count - len(self.released))
-        else:
-            self.next_sequence = sequence_floor
-            self.released = list(generations)
-        self.last_period = state[3]
-        self.entries = state[5]
-        self.history = state[6]
-        return True
+        self.next_sequence = sequence_floor
+        self.released = list(generations)
+        if payload is not None:
+            state = _parse(payload)
+            self.foreign = state[1] != epoch
+            if not self.foreign:
+                self.next_sequence = max(state[2], sequence_floor)
+                self.released[: len(state[4])] = state[4][: self._count]
+            self.last_period, self.entries, self.history = state[3], state[5], state[6]
+        if lost:
+            # Sequences made after the last floor or copy that is left must not be used again.
+            self.next_sequence += _SKIP
+        return not lost
 
     def add(self, kind, tail, not_before, not_after, faults, uptime_s=None, merged=0):
         """Queue a message and return its sequence, or None if the flash or the bound refuses it.

@@ -21,12 +21,26 @@ class Home:
 
 
 def fresh(name):
-    for end in (".a", ".b", ".bad"):
+    for path in ("t", "t/a", "t/b"):
         try:
-            os.remove(name + end)
+            os.mkdir(path)
         except OSError:
             pass
-    return name
+    for folder in ("t/a/", "t/b/"):
+        for end in ("", ".bad"):
+            try:
+                os.remove(folder + name + end)
+            except OSError:
+                pass
+    return "t/" + name
+
+
+def first(path):
+    return path.replace("t/", "t/a/")
+
+
+def second(path):
+    return path.replace("t/", "t/b/")
 
 
 def spoil(path, change):
@@ -47,7 +61,7 @@ def test_the_newest_of_two_good_copies_is_loaded():
 def test_any_flipped_bit_falls_back_to_the_copy_before_and_says_so():
     path = fresh("flipped")
     for bit in range(8 * (10 + 5)):
-        fresh(path)
+        fresh(path[2:])
         store = Store(path)
         store.save(b"older")
         store.save(b"newer")
@@ -57,7 +71,7 @@ def test_any_flipped_bit_falls_back_to_the_copy_before_and_says_so():
             data[bit // 8] ^= 1 << bit % 8
             return bytes(data)
 
-        spoil(path + ".b", flip)
+        spoil(second(path), flip)
         again = Store(path)
         assert again.load() == b"older", bit
         assert again.damaged == 1
@@ -66,11 +80,11 @@ def test_any_flipped_bit_falls_back_to_the_copy_before_and_says_so():
 def test_a_truncated_an_empty_or_a_foreign_file_falls_back():
     path = fresh("short")
     for change in (lambda data: data[:-1], lambda data: b"", lambda data: b'{"json": true}'):
-        fresh(path)
+        fresh(path[2:])
         store = Store(path)
         store.save(b"older")
         store.save(b"newer")
-        spoil(path + ".b", change)
+        spoil(second(path), change)
         again = Store(path)
         assert again.load() == b"older" and again.damaged == 1
 
@@ -80,12 +94,12 @@ def test_a_damaged_copy_is_kept_aside_and_the_next_save_spares_the_good_one():
     store = Store(path)
     store.save(b"older")
     store.save(b"newer")
-    spoil(path + ".b", lambda data: data[:4])
+    spoil(second(path), lambda data: data[:4])
     again = Store(path)
     again.load()
-    os.stat(path + ".bad")
+    os.stat(second(path) + ".bad")
     assert again.save(b"next")
-    with open(path + ".a", "rb") as file:
+    with open(first(path), "rb") as file:
         assert unframe(file.read())[1] == b"older"
 
 
@@ -112,7 +126,7 @@ def test_with_both_files_gone_the_second_home_is_loaded():
     store = Store(path, home)
     store.save(b"daily", True)
     store.save(b"later")
-    fresh(path)
+    fresh(path[2:])
     again = Store(path, home)
     assert again.load() == b"daily" and again.from_second_home
     again.save(b"next")

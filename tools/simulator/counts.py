@@ -11,7 +11,7 @@ from typing import Any
 from tools.simulator import flash_image
 from tools.simulator.scenario import ROOT
 
-LEDGER = "state/ledger"
+COPIES = ("state/a/ledger", "state/b/ledger")
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def _firmware(name: str) -> Any:
 def read(flash: Path, consumables: int) -> list[Counted] | None:
     """The newest good ledger, or None where there is none."""
     best = None
-    for twin in (".a", ".b"):
-        found = _firmware("store").unframe(flash_image.read_file(flash, LEDGER + twin))
+    for copy in COPIES:
+        found = _firmware("store").unframe(flash_image.read_file(flash, copy))
         if found is not None and (best is None or found[0] > best[0]):
             best = found
     if best is None:
