@@ -65,11 +65,14 @@ def _mounted(path: Path) -> LittleFS:
 
 def read_file(path: Path, name: str) -> bytes | None:
     """A file's content in the image, or None where there is none. Raises LittleFSError when it does not mount."""
+    filesystem = _mounted(path)  # it must outlive the file: its C side holds the memory
     try:
-        with _mounted(path).open("/" + name.lstrip("/"), "rb") as file:
+        with filesystem.open("/" + name.lstrip("/"), "rb") as file:
             return bytes(file.read())
     except FileNotFoundError:
         return None
+    finally:
+        filesystem.unmount()
 
 
 def write_file(path: Path, name: str, content: bytes) -> None:
