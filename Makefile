@@ -28,9 +28,8 @@ build: setup ## the same: build/mpy holds the compiled firmware
 demo: setup ## a week of a vacuum, from motor to Alexa event [SCENARIO=file] [SEED=n] [OUT=dir]
 	@exec $(PY) -m tools.demo $(if $(SCENARIO),--scenario "$(SCENARIO)") $(if $(SEED),--seed "$(SEED)") --out "$(OUT)"
 
-test: setup ## lint, then every test on CPython, on MicroPython and end to end [TESTS=path] [JOBS=n]
+test: setup ## lint and every test: on CPython, on MicroPython and end to end [TESTS=path] [JOBS=n]
 	@$(PY) -m tools.setup.system_packages
-	@$(MAKE) --no-print-directory lint
 	@exec $(PY) -m pytest -n $(JOBS) --dist worksteal --hypothesis-seed=$(HYPOTHESIS_SEED) $(TESTS)
 
 relay: venv ## run the relay by itself (its options: ARGS="--help")

@@ -16,7 +16,7 @@ def retained(port: int, publish: bytes | None = None) -> bytes | None:
     """What a new subscriber gets from the topic within half a second; first publishes something, retained."""
     got: queue.Queue[bytes] = queue.Queue()
     client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda client, userdata, message: got.put(message.payload)
+    client.on_message = lambda client, userdata, message: got.put(bytes(message.payload))
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
