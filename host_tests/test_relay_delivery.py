@@ -10,8 +10,9 @@ import pytest
 
 from tools.alexa_gateway.gateway import Fault, Gateway
 from tools.relay import schema, wire
+from tools.relay.accounts import routes_for
 from tools.relay.delivery import Delivery
-from tools.relay.routes import routes_for
+from tools.relay.fleet import Fleet
 from tools.relay.settings import Settings
 from tools.relay.store import Store
 from tools.relay.testing import ABOUT, Clock, replacement, report
@@ -22,12 +23,13 @@ pytest_plugins = ["tools.relay.stores_for_tests"]
 class Bench:
     """A store with one device, the stand-in gateway, and a delivery that is stepped by hand."""
 
-    def __init__(self, store_url: str, **settings: Any) -> None:
+    def __init__(self, store_url: str, gateway: Gateway, **settings: Any) -> None:
         self.clock = Clock()
-        self.gateway = Gateway(tokens={"good"})
-        self.settings = Settings(store=store_url, gateway=self.gateway.start(), token="good", **settings)
+        self.gateway = gateway
+        self.settings = Settings(store=store_url, gateway=gateway.url, token="good", **settings)
         self.store = Store(store_url, self.clock)
-        self.store.about("vacuum1", wire.encode(ABOUT))
+        self.fleet = Fleet(self.store)
+        self.fleet.about("vacuum1", wire.encode(ABOUT))
         routes = routes_for(self.settings, self.store, self.clock)
         assert routes is not None
         self.delivery = Delivery(self.settings, self.store, routes, self.clock, threading.Event())
@@ -60,12 +62,25 @@ class Bench:
     def close(self) -> None:
         self.delivery.client.close()
         self.store.close()
-        self.gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Gateway]:
+    gateway = Gateway(tokens={"good"})
+    gateway.start()
+    yield gateway
+    gateway.stop()
 
 
 @pytest.fixture
-def bench(store_url: str) -> Iterator[Bench]:
-    made = Bench(store_url)
+def gateway(running: Gateway) -> Gateway:
+    running.forget()
+    return running
+
+
+@pytest.fixture
+def bench(store_url: str, gateway: Gateway) -> Iterator[Bench]:
+    made = Bench(store_url, gateway)
     yield made
     made.close()
 
@@ -78,16 +93,16 @@ def test_events_arrive_in_order_with_the_total_since_the_part_was_fitted(bench: 
     assert bench.store.count(schema.queue, state="sent") == 5
 
 
-def test_increments_are_what_was_added_since_the_gateways_last_accepted_value(store_url: str) -> None:
-    bench = Bench(store_url, usage="increment")
+def test_increments_are_what_was_added_since_the_gateways_last_accepted_value(store_url: str, gateway: Gateway) -> None:
+    bench = Bench(store_url, gateway, usage="increment")
     bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 0, 2, 170, 170), report(4, 180, 2, 10))
     bench.drain()
     bench.close()
     assert [value for _, value in bench.accepted()] == ["PT1M40S", "PT1M", "PT10S", "new", "PT10S"]
 
 
-def test_an_increment_that_was_never_accepted_is_in_the_next_one(store_url: str) -> None:
-    bench = Bench(store_url, usage="increment")
+def test_an_increment_that_was_never_accepted_is_in_the_next_one(store_url: str, gateway: Gateway) -> None:
+    bench = Bench(store_url, gateway, usage="increment")
     bench.gateway.faults.append(Fault(400))
     bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160))
     bench.drain()
@@ -173,7 +188,7 @@ def test_only_202_is_success(bench: Bench) -> None:
 
 
 def test_an_endpoint_in_trouble_does_not_hold_back_another(bench: Bench) -> None:
-    bench.store.about("vacuum2", wire.encode(ABOUT))
+    bench.fleet.about("vacuum2", wire.encode(ABOUT))
     bench.take(report(1, 100, 1, 100))
     bench.gateway.faults.append(Fault(503))
     bench.step()
@@ -192,7 +207,7 @@ def test_after_a_crash_between_the_answer_and_its_note_the_same_event_is_sent_ag
 
 def test_a_consumable_that_a_new_firmware_no_longer_has_is_a_dead_letter(bench: Bench) -> None:
     bench.take(report(1, 100, 1, 100, 50, 1, 50))
-    bench.store.about("vacuum1", wire.encode([*ABOUT[:6], ABOUT[6][:1]]))
+    bench.fleet.about("vacuum1", wire.encode([*ABOUT[:6], ABOUT[6][:1]]))
     bench.drain()
     assert [row.reason for row in bench.store.rows(schema.queue, state="dead")] == [
         "the device no longer has this consumable"

@@ -197,7 +197,8 @@ def test_a_root_of_several_levels_works(settings: Settings, broker: EmbeddedBrok
 def test_discovery_lists_the_device_as_it_has_described_itself(relay: Relay, broker: EmbeddedBroker) -> None:
     with FakeDevice(broker.port) as device:
         device.publish("about", wire.encode(ABOUT), retain=True)
-        assert wait_until(lambda: Skill(relay.store).endpoints() != [])
-    answer = Skill(relay.store).handler({"directive": {"header": {"namespace": "Alexa.Discovery", "name": "Discover"}}})
+        assert wait_until(lambda: relay.store.count(schema.devices, about_crc=zlib.crc32(wire.encode(ABOUT))) == 1)
+    header = {"namespace": "Alexa.Discovery", "name": "Discover", "payloadVersion": "3"}
+    answer = Skill(relay.settings, relay.store).handler({"directive": {"header": header}})
     assert gateway_schema.fault(answer, ("Discover.Response",)) is None
     assert answer["event"]["payload"]["endpoints"][0]["endpointId"] == "vacuum1"

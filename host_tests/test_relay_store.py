@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from tools.relay import schema, wire
+from tools.relay.fleet import Fleet
 from tools.relay.store import Store, Welcome
 from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, replacement, report
 
@@ -29,6 +30,11 @@ def store(store_url: str, clock: Clock) -> Iterator[Store]:
     opened = Store(store_url, clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def fleet(store: Store) -> Fleet:
+    return Fleet(store)
 
 
 def take(store: Store, *payloads: bytes, device: str = "vacuum1") -> list[str]:
@@ -108,10 +114,10 @@ def test_an_unreadable_message_with_an_address_is_kept_aside(store: Store) -> No
     assert [row.name for row in store.rows(schema.queue)][-2:] == ["InventoryReplaced", "InventoryConsumed"]
 
 
-def test_a_welcome_says_what_is_held_of_the_epoch_and_of_the_about_message(store: Store) -> None:
+def test_a_welcome_says_what_is_held_of_the_epoch_and_of_the_about_message(store: Store, fleet: Fleet) -> None:
     assert store.status("vacuum1", ONLINE) == Welcome(EPOCH, 0, None)
     about = wire.encode(ABOUT)
-    assert store.about("vacuum1", about) and not store.about("vacuum1", about)
+    assert fleet.about("vacuum1", about) and not fleet.about("vacuum1", about)
     take(store, report(1, 100, 1, 100), report(2, 110, 1, 110), report(4, 120, 1, 120))
     welcome = store.status("vacuum1", ONLINE)
     assert welcome is not None and (welcome.have_sequence, welcome.about_crc) == (2, zlib.crc32(about))
@@ -158,9 +164,11 @@ def test_a_new_epoch_is_recorded_beside_the_old_one(store: Store) -> None:
     assert store.rows(schema.devices)[0].epoch == EPOCH + 1
 
 
-def test_the_queue_gives_the_oldest_event_of_each_endpoint_and_only_to_one_sender(store: Store, clock: Clock) -> None:
+def test_the_queue_gives_the_oldest_event_of_each_endpoint_and_only_to_one_sender(
+    store: Store, fleet: Fleet, clock: Clock
+) -> None:
     for device in ("vacuum1", "vacuum2"):
-        store.about(device, wire.encode(ABOUT))
+        fleet.about(device, wire.encode(ABOUT))
         take(store, report(1, 100, 1, 100, 50, 1, 50), device=device)
     heads = store.lease_heads("me", 60, 10)
     assert [(row.device, row.idx) for row in heads] == [("vacuum1", 0), ("vacuum2", 0)]
@@ -169,8 +177,8 @@ def test_the_queue_gives_the_oldest_event_of_each_endpoint_and_only_to_one_sende
     assert len(store.lease_heads("you", 60, 10)) == 2
 
 
-def test_a_postponed_event_holds_back_what_is_behind_it(store: Store, clock: Clock) -> None:
-    store.about("vacuum1", wire.encode(ABOUT))
+def test_a_postponed_event_holds_back_what_is_behind_it(store: Store, fleet: Fleet, clock: Clock) -> None:
+    fleet.about("vacuum1", wire.encode(ABOUT))
     take(store, report(1, 100, 1, 100, 50, 1, 50))
     (head,) = store.lease_heads("me", 60, 10)
     store.postpone(head, 5, "503")
@@ -182,8 +190,8 @@ def test_a_postponed_event_holds_back_what_is_behind_it(store: Store, clock: Clo
     assert [row.gateway_s for row in store.rows(schema.usage)] == [100, None]
 
 
-def test_events_wait_until_the_device_has_described_itself(store: Store) -> None:
+def test_events_wait_until_the_device_has_described_itself(store: Store, fleet: Fleet) -> None:
     take(store, report(1, 100, 1, 100))
     assert store.lease_heads("me", 60, 10) == []
-    store.about("vacuum1", wire.encode(ABOUT))
+    fleet.about("vacuum1", wire.encode(ABOUT))
     assert len(store.lease_heads("me", 60, 10)) == 1

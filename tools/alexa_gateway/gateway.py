@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import schema
+from .lwa import Lwa
 
 MAX_BYTES = 256 * 1024
 
@@ -54,10 +55,23 @@ class Fault:
 
 
 class Gateway:
-    """`tokens` are those that it takes (add and remove while it runs); `folder` gets the two files, None: none."""
+    """`tokens` are those that it takes (add and remove while it runs); `folder` gets the two files, None: none.
 
-    def __init__(self, folder: Path | None = None, tokens: set[str] | None = None, port: int = 0) -> None:
+    With `lwa` it takes that one's tokens too, and serves it; a customer of another region than `region`, or one who has
+    disabled the skill, is refused as Amazon would.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        tokens: set[str] | None = None,
+        port: int = 0,
+        lwa: Lwa | None = None,
+        region: str = "NA",
+    ) -> None:
         self.tokens = tokens if tokens is not None else set()
+        self.lwa = lwa
+        self.region = region
         self.faults: deque[Fault | None] = deque()
         self.requests_per_s: float | None = None
         self.accepted: list[dict[str, Any]] = []
@@ -67,7 +81,8 @@ class Gateway:
         self._port = port
         self._ids: set[str] = set()
         self._recent: deque[float] = deque()
-        self.app = Starlette(routes=[Route("/v3/events", self._events, methods=["POST"])])
+        routes = [Route("/v3/events", self._events, methods=["POST"])]
+        self.app = Starlette(routes=routes + (lwa.routes() if lwa is not None else []))
 
     def start(self) -> str:
         """Return the base URL it now answers at."""
@@ -94,6 +109,12 @@ class Gateway:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+
+    def forget(self) -> None:
+        """Be as new: nothing accepted or refused yet, no fault ahead."""
+        for held in (self.faults, self.accepted, self.rejected, self._ids, self._recent):
+            held.clear()
+        self.repeated, self.requests_per_s = 0, None
 
     async def _events(self, request: Request) -> Response:
         body = await request.body()
@@ -122,7 +143,8 @@ class Gateway:
         if len(body) > MAX_BYTES:
             return self._refuse(body, 413, f"more than {MAX_BYTES} bytes")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or token not in self.tokens:
+        customer = self.lwa.customer_of(token) if self.lwa is not None else None
+        if scheme != "Bearer" or (token not in self.tokens and customer is None):
             return self._refuse(body, 401, "the Authorization header has no valid bearer token")
         try:
             message = json.loads(body)
@@ -135,6 +157,11 @@ class Gateway:
         scope = event["endpoint"]["scope"] if "endpoint" in event else event["payload"]["scope"]
         if scope["token"] != token:
             return self._refuse(body, 401, "the token in the body is not that of the header")
+        if self.lwa is not None and customer is not None:
+            if customer in self.lwa.disabled:
+                return self._refuse(body, 403, "the customer has disabled the skill", "SKILL_DISABLED_EXCEPTION")
+            if self.lwa.regions.get(customer, self.region) != self.region:
+                return self._refuse(body, 403, "never enabled in this region", "SKILL_NEVER_ENABLED_EXCEPTION")
         return None
 
     def _throttled(self) -> bool:

@@ -1,5 +1,7 @@
-"""python -m tools.relay: run the relay, or ask and tell the store of one. Each option is also an environment variable,
-RELAY_ and its name: RELAY_BROKER, RELAY_STORE ..."""
+"""python -m tools.relay: run the relay, or ask and tell the store of one.
+
+Each option is also an environment variable, RELAY_ and its name: RELAY_BROKER, RELAY_STORE, RELAY_KEY ...
+"""
 
 from __future__ import annotations
 
@@ -9,73 +11,115 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import fields
+from collections.abc import Callable
 from typing import Any
 
 import click
+import uvicorn
+from cryptography.fernet import Fernet
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import schema, wire
+from .accounts import Accounts
+from .fleet import ClaimRefused, Fleet
+from .gateway_client import REGIONS
 from .service import Relay
 from .settings import CUMULATIVE, INCREMENT, Settings
-from .skill import Skill
+from .skill import open_skill
 from .store import Store, load_state
+from .web import application
 
 _DEFAULT = Settings()
+_HELP = {
+    "broker": "MQTT broker, HOST:PORT.",
+    "broker_user": "User name at the broker.",
+    "broker_password": "Password at the broker; better by RELAY_BROKER_PASSWORD.",
+    "broker_ca": "File of the CA that signed the broker's certificate; turns TLS on.",
+    "topic_root": "Topics are ROOT/DEVICE/up, down, status, about.",
+    "shared_group": "Share the load with other relays: MQTT 5 shared subscription of this name.",
+    "store": "Database: sqlite:///FILE or postgresql://USER@HOST/NAME.",
+    "gateway": "Base URL that every event goes to, instead of that of the owner's region.",
+    "token": "Bearer token for --gateway, if one serves all; better by RELAY_TOKEN.",
+    "test_gateway": "Base URL for events of test devices; without it they go nowhere.",
+    "usage": "What usage tells: the time since the part was fitted, or since last told.",
+    "gap_wait_s": "How long a report of a new part waits for its missing replacement.",
+    "key": "Fernet key for the customers' tokens (several: newest first); better by RELAY_KEY.",
+    "region": "Region of the customers that this skill is granted.",
+    "lwa": "Base URL of Login with Amazon.",
+    "lwa_client_id": "The skill's client id at Login with Amazon.",
+    "lwa_client_secret": "Its secret; better by RELAY_LWA_CLIENT_SECRET.",
+}
+_CHOICES = {"usage": [CUMULATIVE, INCREMENT], "region": list(REGIONS)}
+_RUN = [name for name in _HELP]
+_ACCOUNT = ["store", "key", "region", "lwa", "lwa_client_id", "lwa_client_secret"]
 
 
-def _option(name: str, **more: Any) -> Any:
-    """An option for the setting of the same name, with the setting's default."""
-    default = getattr(_DEFAULT, name)
-    kind = more.pop("type", float if isinstance(default, float) else int if type(default) is int else str)
-    return click.option("--" + name.replace("_", "-"), name, default=default, type=kind, show_default=True, **more)
+def _settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options for these settings; the command gets them together as `settings`."""
+
+    def wrap(command: Callable[..., Any]) -> Callable[..., Any]:
+        def with_settings(**options: Any) -> Any:
+            chosen = {name: options.pop(name) for name in names}
+            return command(settings=Settings(**chosen), **options)
+
+        with_settings.__name__, with_settings.__doc__ = command.__name__, command.__doc__
+        with_settings.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+        for name in reversed(names):
+            default = getattr(_DEFAULT, name)
+            kind = click.Choice(_CHOICES[name]) if name in _CHOICES else int if type(default) is int else str
+            flag, variable = "--" + name.replace("_", "-"), f"RELAY_{name.upper()}"
+            click.option(flag, name, default=default, type=kind, envvar=variable, show_default=True, help=_HELP[name])(
+                with_settings
+            )
+        return with_settings
+
+    return wrap
 
 
-STORE = _option("store", help="Database: sqlite:///file or postgresql://user@host/name.")
-
-
-def _open(url: str) -> Store:
+def _open(settings: Settings) -> Store:
     try:
-        return Store(url, time.time)
+        return Store(settings.store, time.time)
     except SQLAlchemyError as error:
-        raise click.ClickException(f"store {url.split('@')[-1]}: {str(error).splitlines()[0]}") from error
+        raise click.ClickException(f"the store cannot be opened: {str(error).splitlines()[0]}") from error
 
 
-@click.group(context_settings={"auto_envvar_prefix": "RELAY", "max_content_width": 100})
+def _known(store: Store, device: str) -> Any:
+    rows = store.rows(schema.devices, device=device)
+    if not rows:
+        raise click.UsageError(f"no device {device} has been heard of")
+    return rows[0]
+
+
+def _accounts(settings: Settings) -> Accounts:
+    if settings.key is None:
+        raise click.UsageError("needs --key or RELAY_KEY: make one with `python -m tools.relay new-key`")
+    try:
+        return Accounts(settings, _open(settings), time.time)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _log() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("httpx", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@click.group(context_settings={"max_content_width": 100})
 def cli() -> None:
     """The relay from devices on MQTT to Alexa's event gateway."""
 
 
-# RELAY_STORE, not RELAY_RUN_STORE: one variable for every command.
-_ENVIRONMENT = {"auto_envvar_prefix": "RELAY"}
-
-
-@cli.command(context_settings=_ENVIRONMENT)
-@_option("broker", help="MQTT broker, HOST:PORT.")
-@_option("broker_user", help="User name at the broker.")
-@_option("broker_password", help="Password at the broker; better by RELAY_BROKER_PASSWORD.")
-@_option("broker_ca", help="File of the CA that signed the broker's certificate; turns TLS on.")
-@_option("topic_root", help="Topics are ROOT/DEVICE/up, down, status, about.")
-@_option("shared_group", help="Share the load with other relays: MQTT 5 shared subscription of this name.")
-@STORE
-@_option("gateway", help="Base URL that every event goes to; without it, by the region of the device's owner.")
-@_option("token", help="Bearer token for --gateway; better by RELAY_TOKEN.")
-@_option("test_gateway", help="Base URL for events of test devices; without it they go nowhere.")
-@_option(
-    "usage", type=click.Choice([CUMULATIVE, INCREMENT]), help="What usage tells: since fitted, or since last told."
-)
-@_option("gap_wait_s", help="How long a report of a new part waits for its missing replacement.")
-def run(**options: Any) -> None:
+@cli.command()
+@_settings(*_RUN)
+def run(settings: Settings) -> None:
     """Run until interrupted."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    names = {field.name for field in fields(Settings)}
-    relay = Relay(Settings(**{name: value for name, value in options.items() if name in names}))
+    _log()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     try:
+        relay = Relay(settings)
         relay.start()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -85,57 +129,166 @@ def run(**options: Any) -> None:
     relay.stop()
 
 
-@cli.command(context_settings=_ENVIRONMENT)
-@STORE
+@cli.command("serve-skill")
+@click.option("--port", default=8090, show_default=True, help="On 127.0.0.1.")
+@_settings(*_ACCOUNT)
+def serve_skill(settings: Settings, port: int) -> None:
+    """Answer directives over HTTP, as the deployed function would."""
+    _log()
+    if settings.key is not None:
+        _accounts(settings)
+    skill = open_skill(settings, _open(settings))
+    uvicorn.run(application(skill), host="127.0.0.1", port=port, log_level="warning")
+
+
+@cli.command()
 @click.argument("device")
 @click.argument("operation", type=click.Choice(["replaced", "undo", "report"]))
 @click.argument("instance", required=False)
-def command(store: str, device: str, operation: str, instance: str | None) -> None:
+@_settings("store")
+def command(settings: Settings, device: str, operation: str, instance: str | None) -> None:
     """Queue a command for DEVICE: `replaced INSTANCE`, `undo INSTANCE` or `report`."""
-    opened = _open(store)
-    rows = opened.rows(schema.devices, device=device)
-    if not rows:
-        raise click.UsageError(f"no device {device} has been heard of")
+    store = _open(settings)
+    row = _known(store, device)
     arguments: list[int] = []
     if operation != "report":
-        if rows[0].about is None or rows[0].epoch is None:
+        if row.about is None or row.epoch is None:
             raise click.UsageError(f"device {device} has not yet described itself and reported")
-        instances = [consumable.instance for consumable in wire.decode_about(rows[0].about).consumables]
+        instances = [consumable.instance for consumable in wire.decode_about(row.about).consumables]
         if instance not in instances:
             raise click.UsageError(f"INSTANCE is one of {', '.join(instances)}")
         index = instances.index(instance)
-        (found,) = opened.rows(schema.epochs, device=device, epoch=rows[0].epoch)
+        (found,) = store.rows(schema.epochs, device=device, epoch=row.epoch)
         part = load_state(found.state).parts.get(index)
         generation = part.generation if part is not None else 1
         # The device speaks of a new part only once its replacement cannot be undone: one to undo is not yet known here.
         arguments = [index, generation + (operation == "undo")]
     code = {"replaced": wire.REPLACED, "undo": wire.UNDO, "report": wire.REPORT_NOW}[operation]
-    number = opened.add_command(device, code, arguments)
-    click.echo(f"command {number} waits for {device}")
+    click.echo(f"command {store.add_command(device, code, arguments)} waits for {device}")
 
 
-@cli.command(context_settings=_ENVIRONMENT)
-@STORE
-def show(store: str) -> None:
-    """Print what the relay holds, as JSON: devices, use of each part, counters, what was kept aside."""
-    opened = _open(store)
-    hidden = ("about", "payload", "claim", "customer", "told")
+@cli.command("send-now")
+@click.argument("device")
+@_settings("store")
+def send_now(settings: Settings, device: str) -> None:
+    """Tell Alexa again what is known of DEVICE, and ask it for a fresh report if it is online."""
+    store = _open(settings)
+    row = _known(store, device)
+    click.echo(f"{Fleet(store).send_now(device)} events queued")
+    if row.online:
+        store.add_command(device, wire.REPORT_NOW, [])
+        click.echo(f"{device} is asked for a report")
 
-    def table(of: Any) -> list[dict[str, Any]]:
-        return [{name: value for name, value in row._mapping.items() if name not in hidden} for row in opened.rows(of)]
+
+@cli.command()
+@click.argument("device")
+@_settings("store")
+def replay(settings: Settings, device: str) -> None:
+    """Queue the dead letters of DEVICE again, but for those that newer events have overtaken."""
+    store = _open(settings)
+    _known(store, device)
+    again, stay = Fleet(store).replay(device)
+    click.echo(f"{again} events queued again, {stay} overtaken")
+
+
+@cli.command("test-device")
+@click.argument("device")
+@click.option("--off", is_flag=True, help="It is a customer's after all.")
+@_settings("store")
+def test_device(settings: Settings, device: str, off: bool) -> None:
+    """Mark DEVICE as a test device: its events never reach the real gateway."""
+    Fleet(_open(settings)).mark_test(device, not off)
+
+
+@cli.command("claim-code")
+@click.argument("device")
+@_settings("store")
+def claim_code(settings: Settings, device: str) -> None:
+    """Print a new claim code for the label of DEVICE; the one before is void."""
+    click.echo(Fleet(_open(settings)).new_code(device))
+
+
+@cli.command()
+@click.argument("customer")
+@click.argument("code")
+@_settings("store", "region")
+def claim(settings: Settings, customer: str, code: str) -> None:
+    """CUSTOMER, as Login with Amazon names them, has the device with this CODE."""
+    try:
+        click.echo(f"{Fleet(_open(settings)).claim(customer, code, settings.region)} is theirs")
+    except ClaimRefused as error:
+        raise click.UsageError(str(error)) from error
+
+
+@cli.command()
+@click.argument("device")
+@_settings("store")
+def release(settings: Settings, device: str) -> None:
+    """DEVICE is its owner's no longer."""
+    store = _open(settings)
+    _known(store, device)
+    Fleet(store).release(device)
+
+
+@cli.command()
+@click.argument("device")
+@click.argument("name")
+@_settings("store")
+def name(settings: Settings, device: str, name: str) -> None:
+    """Call DEVICE by this NAME in Alexa."""
+    if not 1 <= len(name) <= 128:
+        raise click.UsageError("NAME has 1 to 128 characters")
+    Fleet(_open(settings)).name(device, name)
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("instance")
+@click.argument("dash_id")
+@_settings("store")
+def replenish(settings: Settings, model: str, instance: str, dash_id: str) -> None:
+    """Amazon gave DASH_ID for consumable INSTANCE of MODEL; owners' Alexas are told."""
+    click.echo(f"{Fleet(_open(settings)).replenish(model, instance, dash_id)} devices reported to Alexa")
+
+
+@cli.command("new-key")
+def new_key() -> None:
+    """Print a new key for RELAY_KEY."""
+    click.echo(Fernet.generate_key().decode())
+
+
+@cli.command("rotate-keys")
+@_settings(*_ACCOUNT)
+def rotate_keys(settings: Settings) -> None:
+    """Encrypt every token anew with the first of the keys."""
+    click.echo(f"{_accounts(settings).rotate_keys()} customers")
+
+
+@cli.command()
+@_settings("store")
+def show(settings: Settings) -> None:
+    """Print what the relay holds, as JSON: devices, use of each part, commands, what was kept aside, dead letters."""
+    store = _open(settings)
+    hidden = ("about", "payload", "claim", "customer", "told", "body")
+
+    def table(of: Any, **equal: Any) -> list[dict[str, Any]]:
+        rows = store.rows(of, **equal)
+        return [{name: value for name, value in row._mapping.items() if name not in hidden} for row in rows]
 
     held: dict[str, Any] = {name: table(schema.metadata.tables[name]) for name in ("devices", "usage", "commands")}
-    held |= {"quarantine": table(schema.quarantine), "counters": opened.counts()}
+    held |= {"quarantine": table(schema.quarantine), "dead": table(schema.queue, state="dead")}
+    held |= {"queued": store.count(schema.queue, state="queued"), "counters": store.counts()}
     json.dump(held, sys.stdout, indent=2)
     click.echo()
 
 
-@cli.command(context_settings=_ENVIRONMENT)
-@STORE
-def discover(store: str) -> None:
+@cli.command()
+@_settings("store")
+def discover(settings: Settings) -> None:
     """Print the Discover.Response for all devices."""
-    directive = {"directive": {"header": {"namespace": "Alexa.Discovery", "name": "Discover"}}}
-    json.dump(Skill(_open(store)).handler(directive), sys.stdout, indent=2, ensure_ascii=False)
+    header = {"namespace": "Alexa.Discovery", "name": "Discover", "payloadVersion": "3"}
+    skill = open_skill(Settings(store=settings.store), _open(settings))
+    json.dump(skill.handler({"directive": {"header": header}}), sys.stdout, indent=2, ensure_ascii=False)
     click.echo()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .settings import Clock, Settings
-from .store import Store
+TEST_TOKEN = "test"
 
 
 class NoRoute(Exception):
@@ -36,11 +35,12 @@ class Routes(Protocol):
 class OneGateway:
     """Every event to one address with one token: a test, a demonstration, a fleet of one account."""
 
-    def __init__(self, settings: Settings) -> None:
-        assert settings.gateway is not None
-        self._route = Route(settings.gateway, settings.token or "")
+    def __init__(self, url: str, token: str) -> None:
+        self._route = Route(url, token)
 
     def route(self, row: Any) -> Route:
+        if row.test:
+            raise NoRoute("a test device, and there is no gateway for tests")
         return self._route
 
     def renew(self, route: Route) -> Route | None:
@@ -50,6 +50,19 @@ class OneGateway:
         """There is nothing to forget."""
 
 
-def routes_for(settings: Settings, store: Store, clock: Clock) -> Routes | None:
-    """Return the routes that the settings ask for, None where events go nowhere."""
-    return OneGateway(settings) if settings.gateway is not None else None
+class WithTests:
+    """Other routes, but those of test devices: they lead to the gateway for tests and nowhere else."""
+
+    def __init__(self, others: Routes, url: str) -> None:
+        self._others = others
+        self._test = Route(url, TEST_TOKEN, TEST_TOKEN)
+
+    def route(self, row: Any) -> Route:
+        return self._test if row.test else self._others.route(row)
+
+    def renew(self, route: Route) -> Route | None:
+        return None if route is self._test else self._others.renew(route)
+
+    def revoke(self, route: Route, reason: str) -> None:
+        if route is not self._test:
+            self._others.revoke(route, reason)

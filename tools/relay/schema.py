@@ -152,7 +152,7 @@ commands = Table(
 
 replenishment = Table(
     "replenishment", metadata,
-    Column("device", String(32), primary_key=True),
+    Column("model", String(256), primary_key=True),
     Column("instance", String(64), primary_key=True),
     Column("value", String(256), nullable=False),
 )  # fmt: skip

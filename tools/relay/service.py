@@ -17,9 +17,10 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from . import schema, wire
+from .accounts import routes_for
 from .delivery import Delivery
+from .fleet import Fleet
 from .mqtt import Arrival, MqttEdge
-from .routes import routes_for
 from .settings import Clock, Settings
 from .store import QUEUED, Store
 
@@ -77,6 +78,7 @@ class Relay:
     def start(self) -> None:
         self.mqtt = MqttEdge(self.settings, self._arrivals.put)
         self.store = Store(self.settings.store, self.clock, self.settings.gap_wait_s)
+        self.fleet = Fleet(self.store)
         self.delivery: Delivery | None = None
         routes = routes_for(self.settings, self.store, self.clock)
         if self.settings.deliver and routes is not None:
@@ -219,7 +221,7 @@ class Relay:
                 self._persist(lambda: self._send_commands(device))
         elif arrival.kind == "about":
             wire.decode_about(payload)
-            if self._persist(lambda: self.store.about(device, payload)) and self.delivery is not None:
+            if self._persist(lambda: self.fleet.about(device, payload)) and self.delivery is not None:
                 self.delivery.wake()
         else:
             raise wire.Refused("not a device's topic")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 Clock = Callable[[], float]
 
@@ -26,7 +28,7 @@ class Settings:
     """Base URL that every event goes to with `token`; None: by the customer's region, with that customer's token."""
     token: str | None = None
     test_gateway: str | None = None
-    """Where events of devices marked as test go; None: nowhere."""
+    """Where events of devices marked as test go, with the token `test`; None: nowhere."""
     usage: str = CUMULATIVE
     gap_wait_s: int = 3600
     """How long a report of a newer part waits for the replacement that the sequence says is missing."""
@@ -40,9 +42,26 @@ class Settings:
     command_resend_s: float = 30.0
     key: str | None = None
     """Fernet key (several, comma-separated, newest first) that tokens are encrypted with."""
+    region: str = "NA"
+    """Of the customers that this skill is granted: NA, EU or FE."""
     lwa: str = "https://api.amazon.com"
     lwa_client_id: str | None = None
     lwa_client_secret: str | None = None
     refresh_ahead_s: float = 300.0
     deliver: bool = True
     """False: this process accepts and acknowledges, and leaves the queue to another."""
+
+
+def from_environment() -> Settings:
+    """Return the settings with those that RELAY_ and the setting's name give. Raises ValueError for a bad number."""
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        text = os.environ.get(f"RELAY_{field.name.upper()}")
+        if text is not None:
+            convert: dict[type, Callable[[str], Any]] = {bool: _truth, int: int, float: float}
+            values[field.name] = convert.get(type(field.default), str)(text)
+    return Settings(**values)
+
+
+def _truth(text: str) -> bool:
+    return text.lower() not in ("0", "false", "no", "")

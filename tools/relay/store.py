@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from . import core, migrations, wire
 from .schema import commands, counters, devices, epochs, messages, quarantine, queue, usage
 from .settings import Clock
 
-QUEUED, SENT, DEAD = "queued", "sent", "dead"
+QUEUED, SENT, DEAD = "queued", "sent", "dead"  # of an event
+NEW, LINKED, REVOKED = "new", "linked", "revoked"  # of a customer
 SENSOR_EVENTS = (core.CONSUMED, core.REPLACED)
 
 
@@ -93,9 +93,7 @@ class Store:
         counts: dict[str, int] = {}
         outcomes: list[Outcome] = []
         with self.begin() as connection:
-            rows = {
-                device: self._lock(connection, device, now_s) for device in sorted({device for device, _, _ in batch})
-            }
+            rows = {device: self.lock(connection, device) for device in sorted({device for device, _, _ in batch})}
             for device, payload, message in batch:
                 outcome = self._accept(connection, rows, device, payload, message, now_s)
                 outcomes.append(outcome)
@@ -129,11 +127,11 @@ class Store:
                 "first_seen_s": now_s,
                 "state": dump_state(decision.epoch),
             }
-            _upsert(connection, epochs, values, ["state"])
+            upsert(connection, epochs, values, ["state"])
         changes: dict[str, Any] = {"last_seen_s": now_s}
         if decision.verdict == core.ASIDE:
             kept = {**key, "received_s": now_s, "reason": decision.reason, "payload": payload}
-            if not _upsert(connection, quarantine, kept, [], unique=["device", "epoch", "sequence", "payload"]):
+            if not upsert(connection, quarantine, kept, [], unique=["device", "epoch", "sequence", "payload"]):
                 decision.verdict = core.DUPLICATE
         elif decision.verdict == core.ACCEPTED:
             assert not isinstance(message, wire.Unreadable)
@@ -167,12 +165,12 @@ class Store:
                 "device": device, "epoch": message.epoch, "idx": used.index, "generation": used.generation,
                 "used_s": used.used_s, "replaced_s": used.replaced_utc_s, "inferred": used.inferred,
             }  # fmt: skip
-            _upsert(connection, usage, values, ["used_s", "replaced_s", "inferred"])
+            upsert(connection, usage, values, ["used_s", "replaced_s", "inferred"])
         if decision.events:
             connection.execute(
                 queue.insert(),
                 [
-                    _queued(
+                    queued(
                         device, told.name, now_s, epoch=message.epoch, idx=told.index, generation=told.generation,
                         usage_s=told.usage_s, utc_s=told.utc_s, estimated=told.estimated, inferred=told.inferred,
                     )
@@ -192,7 +190,7 @@ class Store:
         """Note a connection, or its end. Returns what to welcome the device with; None when it went."""
         now_s = int(self.clock())
         with self.begin() as connection:
-            row = self._lock(connection, device, now_s)
+            row = self.lock(connection, device)
             own = devices.update().where(devices.c.device == device)
             if isinstance(status, wire.Offline):
                 connection.execute(own.where(devices.c.nonce == status.nonce).values(online=False))
@@ -217,26 +215,17 @@ class Store:
             have = load_state(state).contiguous if state is not None else 0
             return Welcome(status.epoch, have, row["about_crc"])
 
-    def about(self, device: str, payload: bytes) -> bool:
-        """Keep the device's description of itself. Returns whether it is a new one."""
-        crc = zlib.crc32(payload)
-        with self.begin() as connection:
-            row = self._lock(connection, device, int(self.clock()))
-            if row["about"] == payload:
-                return False
-            connection.execute(devices.update().where(devices.c.device == device).values(about=payload, about_crc=crc))
-            return True
-
-    def _lock(self, connection: Connection, device: str, now_s: int) -> dict[str, Any]:
+    def lock(self, connection: Connection, device: str) -> dict[str, Any]:
+        """Return the row of a device, made if it is new, that no other transaction can change until this one ends."""
         wanted = select(devices).where(devices.c.device == device).with_for_update()
         row = connection.execute(wanted).mappings().first()
         if row is None:
             fresh = {
-                "device": device, "online": False, "last_seen_s": now_s, "firmware": "", "faults": 0,
+                "device": device, "online": False, "last_seen_s": int(self.clock()), "firmware": "", "faults": 0,
                 "fault_detail": "", "link_reason": 0, "link_losses": 0, "uptime_s": 0, "clock_known": False,
                 "test": False, "lease_until_s": 0.0, "lease_owner": "",
             }  # fmt: skip
-            _upsert(connection, devices, fresh, [])
+            upsert(connection, devices, fresh, [])
             row = connection.execute(wanted).mappings().one()
         return dict(row)
 
@@ -324,7 +313,7 @@ class Store:
         Without `count` it does not count as an attempt.
         """
         with self.begin() as connection:
-            attempts = queue.c.attempts + count
+            attempts = queue.c.attempts + int(count)
             values = {"next_try_s": self.clock() + after_s, "reason": reason, "attempts": attempts}
             connection.execute(queue.update().where(queue.c.id == row.id).values(**values))
             connection.execute(devices.update().where(devices.c.device == row.device).values(lease_until_s=0.0))
@@ -365,7 +354,7 @@ def _part(statement: Any, row: Row[Any]) -> Any:
     return _where(statement, usage, device=row.device, epoch=row.epoch, idx=row.idx, generation=row.generation)
 
 
-def _upsert(
+def upsert(
     connection: Connection, table: Table, values: dict[str, Any], update: list[str], unique: list[str] | None = None
 ) -> bool:
     """Insert a row, or set `update` where its key is there already. Returns whether a row was written."""
@@ -377,7 +366,7 @@ def _upsert(
         )
     else:
         statement = insert.on_conflict_do_nothing(index_elements=keys)
-    return connection.execute(statement).rowcount > 0
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def _count(connection: Connection, counts: dict[str, int]) -> None:
@@ -388,7 +377,7 @@ def _count(connection: Connection, counts: dict[str, int]) -> None:
         connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=added))
 
 
-def _queued(device: str, name: str, now_s: float, **fields: Any) -> dict[str, Any]:
+def queued(device: str, name: str, now_s: float, **fields: Any) -> dict[str, Any]:
     """A row of the queue. Its message id is drawn here, once, and stays the same however often it is sent."""
     row: dict[str, Any] = {
         "device": device, "name": name, "message_id": str(uuid.uuid4()), "epoch": None, "idx": None, "generation": None,

@@ -100,10 +100,10 @@ def upgrade() -> None:
     op.create_index("ix_queue_state_device_id", "queue", ["state", "device", "id"], unique=False)
     op.create_table(
         "replenishment",
-        sa.Column("device", sa.String(length=32), nullable=False),
+        sa.Column("model", sa.String(length=256), nullable=False),
         sa.Column("instance", sa.String(length=64), nullable=False),
         sa.Column("value", sa.String(length=256), nullable=False),
-        sa.PrimaryKeyConstraint("device", "instance", name=op.f("pk_replenishment")),
+        sa.PrimaryKeyConstraint("model", "instance", name=op.f("pk_replenishment")),
     )
     op.create_table(
         "usage",
