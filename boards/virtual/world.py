@@ -34,7 +34,7 @@ class World:
         self.start_utc_ms = session["start_utc_ms"]
         self.started_us = session.get("elapsed_ms", 0) * 1000
         self.now_us = self.started_us
-        self.ticks_start_us = session.get("ticks_start_ms", 0) * 1000
+        self.ticks_start_us = session.get("ticks_ms_start", 0) * 1000
         self.rtc_offset_us = session.get("rtc_us", 0) - self.started_us
         end_ms = session.get("end_ms")
         self.end_us = NEVER if end_ms is None else end_ms * 1000

@@ -181,8 +181,7 @@ class Simulator:
             shutil.rmtree(self.directory)
         self.directory.mkdir(parents=True)
         files = firmware_files(self.firmware_dir) if self.main is None else {"main.py": self.main}
-        for source in (BOARD / "board.py", BOARD.parent / "esp32_common.py"):
-            files[source.name] = source.read_bytes()
+        files.update(board_files())
         files["product.json"] = json.dumps(self.scenario.product.data, ensure_ascii=False).encode()
         files["config.json"] = json.dumps(self.device_config()).encode()
         files.update(self.extra_files)
@@ -380,7 +379,7 @@ class Simulator:
     # --- truth and count --------------------------------------------------------------------------------------------
 
     def read_file(self, name: str) -> bytes | None:
-        """A file on the unit's flash, e.g. "state/ledger.a"."""
+        """A file on the unit's flash, e.g. "state/a/ledger"."""
         return flash_image.read_file(self.flash_path, name)
 
     def _generations(self) -> list[Generation]:
@@ -406,6 +405,12 @@ class Simulator:
                 true_ms = self.timeline.true_ms(part.input, since_ms, until_ms)
                 found.append(Generation(part.instance, number, since_ms, until_ms, true_ms, count))
         return found
+
+
+def board_files() -> dict[str, bytes]:
+    """The board's modules, as they go to its file system."""
+    sources = (BOARD / "board.py", BOARD.parent / "esp32_common.py")
+    return {source.name: source.read_bytes() for source in sources if source.exists()}
 
 
 def firmware_files(directory: Path) -> dict[str, bytes]:

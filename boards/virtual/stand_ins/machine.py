@@ -267,6 +267,12 @@ class RTC:
         _the.rtc_offset_us = seconds * 1_000_000 + microseconds - _the.now_us
 
 
+def bitstream(pin, encoding, timing, data):
+    """Only the trace: what a NeoPixel would show, as its bytes."""
+    if _the.session.get("trace_outputs"):
+        print("pixel gpio=%d data=%s" % (pin.number, bytes(data).hex()))
+
+
 def time_pulse_us(pin, level, timeout_us=1_000_000):
     _the.sleep(timeout_us)
     return -2

@@ -2,13 +2,15 @@
 
 The world's time may rush only while nobody owes the device an answer. So this looks at the packets that pass:
 CONNECT, SUBSCRIBE, PINGREQ and PUBLISH with QoS 1 are answered by the broker, and what goes to .../up and .../status
-is answered by the relay with a message. Anything that is no MQTT (TLS) counts as answered by the next bytes.
+is answered by the relay with a message. What is sent in another protocol counts as answered by the next bytes; of TLS,
+only records that are too long for an acknowledgment.
 """
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK = 1, 2, 3, 4
 _SUBSCRIBE, _SUBACK, _PINGREQ, _PINGRESP = 8, 9, 12, 13
 _ANSWER = {_CONNECT: _CONNACK, _SUBSCRIBE: _SUBACK, _PINGREQ: _PINGRESP}
 _HEAD_BYTES = 160  # of a packet's body: enough for its topic
+_TLS_HANDSHAKE = 22
 _SMALL_BYTES = 40  # an encrypted packet of up to this size is taken for an acknowledgment
 
 
@@ -56,6 +58,7 @@ class Packets:
 class Answers:
     def __init__(self):
         self.is_mqtt = None
+        self.is_tls = False
         self.out = Packets()
         self.back = Packets()
         self.owed = {}
@@ -78,8 +81,9 @@ class Answers:
     def sent(self, data):
         if self.is_mqtt is None:
             self.is_mqtt = data[0] == _CONNECT << 4
+            self.is_tls = data[0] == _TLS_HANDSHAKE
         if not self.is_mqtt:
-            if len(data) > _SMALL_BYTES:
+            if not self.is_tls or len(data) > _SMALL_BYTES:
                 self.opaque = True
             return
         for first, head in self.out.feed(data):

@@ -145,7 +145,6 @@ class WLAN:
         else:
             self.got_ip = True
             self.reason = 0
-            self.failures = 0
 
     def _fail(self, reason):
         self.reason = reason
@@ -165,4 +164,4 @@ class WLAN:
     def _changed(self, kind):
         if kind == "wifi" and _the.wifi == "gone" and self.got_ip:
             self._leave(STAT_BEACON_TIMEOUT)
-            self._attempt_after(_RETRY_US)
+            self._fail(STAT_BEACON_TIMEOUT)

@@ -158,9 +158,9 @@ class socket(io.IOBase):
         while True:
             if ready():
                 return True
-            if self.timeout_ms == 0 or polls == 0:
-                return False
             if self.timeout_ms != _INFINITE:
+                if self.timeout_ms == 0 or polls == 0:
+                    return False
                 polls -= 1
             self._one_poll()
 

@@ -1,0 +1,397 @@
+"""Wi-Fi, sockets, name look-ups and NTP of the virtual board behave as on the ESP32, in the board's own time."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.simulator.testing import Board
+
+CONNECT = """
+import time, socket, network, errno, machine
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("Home", "a password")
+while not wlan.isconnected():
+    time.sleep_ms(100)
+def opened(timeout=None):
+    sock = socket.socket()
+    sock.settimeout(timeout)
+    sock.connect(socket.getaddrinfo("127.0.0.1", PORT)[0][-1])
+    return sock
+def caught(work):
+    began = time.ticks_ms()
+    try:
+        result = work()
+    except OSError as error:
+        result = errno.errorcode.get(error.errno, error.errno)
+    return result, time.ticks_diff(time.ticks_ms(), began)
+"""
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board(tmp_path / "board")
+
+
+class Peer:
+    """A server on loopback that does to each connection what the test says."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self.serve = serve
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.connections: list[socket.socket] = []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                return
+            self.connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the board's end is a kill
+            self.serve(connection)
+
+    def close(self) -> None:
+        self.server.close()
+        for connection in self.connections:
+            connection.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[[Callable[[socket.socket], None]], Peer]]:
+    peers: list[Peer] = []
+
+    def start(serve: Callable[[socket.socket], None]) -> Peer:
+        peers.append(Peer(serve))
+        return peers[-1]
+
+    yield start
+    for one in peers:
+        one.close()
+
+
+def silent(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def echo(connection: socket.socket) -> None:
+    while data := connection.recv(1000):
+        connection.sendall(data)
+
+
+def program(port: int, text: str) -> str:
+    return CONNECT.replace("PORT", str(port)) + text
+
+
+def test_joining_takes_its_time_and_tells_its_states(board: Board) -> None:
+    run = board.power(
+        "import network, time\nw = network.WLAN(network.STA_IF)\n"
+        "print(w.active(), w.isconnected(), w.status() == network.STAT_IDLE)\n"
+        "try:\n    w.connect('Home', 'a password')\nexcept OSError as error:\n    print(error)\n"
+        "w.active(True)\nw.connect('Home', 'a password')\nprint(w.status() == network.STAT_CONNECTING)\n"
+        "try:\n    w.connect('Home', 'a password')\nexcept OSError as error:\n    print(error)\n"
+        "time.sleep_ms(1990)\nprint(w.isconnected())\ntime.sleep_ms(20)\n"
+        "print(w.isconnected(), w.status() == network.STAT_GOT_IP, w.ifconfig()[0])\n"
+        "w.disconnect()\nprint(w.isconnected(), w.status() == network.STAT_IDLE)\n"
+    )
+    assert run.lines[:7] == [
+        "False False True",
+        "Wifi Not Started",
+        "True",
+        "Wifi Internal State Error",
+        "False",
+        "True True 192.168.4.2",
+        "False True",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ssid", "key", "status"), [("Home", "wrong", "STAT_WRONG_PASSWORD"), ("Elsewhere", "a", "STAT_NO_AP_FOUND")]
+)
+def test_a_wrong_network_or_password_has_its_status(board: Board, ssid: str, key: str, status: str) -> None:
+    run = board.power(
+        "import network, time\nw = network.WLAN(network.STA_IF)\nw.active(True)\nw.config(reconnects=0)\n"
+        f"w.connect({ssid!r}, {key!r})\ntime.sleep(5)\nprint(w.status() == network.{status}, w.isconnected())\n"
+    )
+    assert run.lines[0] == "True False"
+
+
+def test_the_station_comes_back_by_itself_unless_told_not_to(board: Board) -> None:
+    text = (
+        "import network, time\nw = network.WLAN(network.STA_IF)\nw.active(True)\nw.config(reconnects=%d)\n"
+        "w.connect('Home', 'a password')\ntime.sleep(9)\nbefore = w.isconnected()\n"
+        "time.sleep(2)\nduring = w.isconnected()\ntime.sleep(30)\nprint(before, during, w.isconnected())\n"
+    )
+    events = [[10_000, "wifi", "gone"], [20_000, "wifi", "up"]]
+    assert board.power(text % -1, events, end_ms=60_000).lines[0] == "True False True"
+    assert board.power(text % 0, events, end_ms=60_000).lines[0] == "True False False"
+
+
+def test_a_read_times_out_in_the_boards_time(board: Board, peer: Callable[..., Peer]) -> None:
+    began = time.monotonic()
+    run = board.power(program(peer(silent).port, "s = opened(30)\nprint(caught(lambda: s.read(1)))\n"), end_ms=60_000)
+    result, waited_ms = eval(run.lines[0])
+    assert result == "ETIMEDOUT"
+    assert 30_000 <= waited_ms <= 30_300
+    assert time.monotonic() - began < 10
+
+
+def test_setblocking_true_wipes_the_timeout(board: Board, peer: Callable[..., Peer]) -> None:
+    run = board.power(
+        program(
+            peer(silent).port,
+            "s = opened(5)\ns.setblocking(True)\nprint('reading')\nprint(caught(lambda: s.read(1)))\n",
+        ),
+        end_ms=600_000,
+    )
+    assert run.lines == ["reading"]
+    assert run.end["now_us"] == 600_000_000
+
+
+def test_nonblocking_reads_say_nothing_or_again(board: Board, peer: Callable[..., Peer]) -> None:
+    run = board.power(
+        program(
+            peer(silent).port,
+            "s = opened(5)\ns.setblocking(False)\n"
+            "print(s.read(4), s.readinto(bytearray(4)), caught(lambda: s.recv(4))[0])\n"
+            "print(caught(lambda: socket.socket().recv(1))[0])\n",
+        )
+    )
+    assert run.lines[:2] == ["None None EAGAIN", "ENOTCONN"]
+
+
+def test_read_waits_for_all_its_bytes_and_recv_for_any(board: Board, peer: Callable[..., Peer]) -> None:
+    def halting(connection: socket.socket) -> None:
+        connection.sendall(b"abc")
+        time.sleep(0.2)
+        connection.sendall(b"defg")
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+
+    port = peer(halting).port
+    run = board.power(
+        program(
+            port,
+            "s = opened(None)\nprint(s.recv(100))\nprint(s.read(4))\nprint(s.read(9), s.recv(9))\nmachine.reset()\n",
+        ),
+        end_ms=10**9,
+    )
+    assert run.lines[:3] == ["b'abc'", "b'defg'", "b'' b''"]
+
+
+def test_timers_run_inside_a_blocked_read_and_interrupts_at_the_next_breath(
+    board: Board, peer: Callable[..., Peer]
+) -> None:
+    """modsocket.c comes up for air each 100 ms: that is how late an interrupt may be there, and no later."""
+    run = board.power(
+        program(
+            peer(silent).port,
+            "beats = []\nedges = []\n"
+            "machine.Timer(0, period=500, callback=lambda t: beats.append(time.ticks_ms()))\n"
+            "machine.Pin(4, machine.Pin.IN).irq(lambda p: edges.append(time.ticks_ms()))\n"
+            "s = opened(6.5)\nbegan = time.ticks_ms()\nprint(caught(lambda: s.read(1))[0], len(beats), edges[0])\n",
+        ),
+        events=[[5_030, "pin", 4, 1]],
+        end_ms=60_000,
+    )
+    result, beats, edge = run.lines[0].split()
+    assert result == "ETIMEDOUT"
+    assert int(beats) in (12, 13, 14)
+    assert 5_030 <= int(edge) <= 5_130
+
+
+def test_a_name_look_up_lets_nothing_else_run(board: Board) -> None:
+    """lwip_getaddrinfo blocks the task: ticks pile up to eight and run afterwards."""
+    run = board.power(
+        program(
+            1,
+            "beats = []\n"
+            "machine.Timer(0, period=100, callback=lambda t: beats.append(time.ticks_ms()))\n"
+            "result, waited = caught(lambda: socket.getaddrinfo('broker.example', 1883))\n"
+            "time.sleep_ms(1)\nprint(result, waited, len(beats), beats[-1] - beats[0] < 5)\n",
+        ),
+        events=[[0, "wifi", "no_internet"]],
+        end_ms=60_000,
+    )
+    assert run.lines[0] == "-202 14000 8 True"
+
+
+def test_names_are_found_where_the_session_says(board: Board, peer: Callable[..., Peer]) -> None:
+    port = peer(echo).port
+    run = board.power(
+        program(
+            port,
+            f"print(socket.getaddrinfo('broker.example', {port})[0][-1][0])\n"
+            "print(caught(lambda: socket.getaddrinfo('x.y', 1))[0])\n"
+            f"s = socket.socket()\ns.connect(('broker.example', {port}))\ns.write(b'hello')\nprint(s.read(5))\n",
+        ),
+        hosts={"broker.example": "127.0.0.1"},
+        end_ms=60_000,
+    )
+    assert run.lines[:3] == ["127.0.0.1", "-202", "b'hello'"]
+
+
+def test_without_wifi_there_is_no_route(board: Board) -> None:
+    run = board.power(
+        "import socket, errno\n"
+        "for work in (lambda: socket.socket().connect(('127.0.0.1', 1)), lambda: socket.getaddrinfo('a.b', 1)):\n"
+        "    try:\n        work()\n"
+        "    except OSError as error:\n        print(error.errno == errno.EHOSTUNREACH, error.errno)\n"
+    )
+    assert run.lines[0].startswith("True")
+    assert run.lines[1] == "False -202"
+
+
+def test_broker_outages_refuse_or_stay_silent(board: Board, peer: Callable[..., Peer]) -> None:
+    text = (
+        "time.sleep(5)\nprint(caught(lambda: opened(4)))\n"
+        "time.sleep(10)\nprint(caught(lambda: opened(4).write(b'x'))[0])\n"
+    )
+    port = peer(echo).port
+    for mode, result, least_ms in (("refused", "ECONNREFUSED", 10), ("silent", "ETIMEDOUT", 4000)):
+        run = board.power(program(port, text), events=[[4000, "broker", mode], [12_000, "broker", "up"]], end_ms=60_000)
+        got, waited_ms = eval(run.lines[0])
+        assert got == result
+        assert least_ms <= waited_ms <= least_ms + 200
+        assert run.lines[1] == "1"
+
+
+def test_a_connection_dies_silently_with_the_wifi_and_is_reset_when_it_is_back(
+    board: Board, peer: Callable[..., Peer]
+) -> None:
+    run = board.power(
+        program(
+            peer(echo).port,
+            "s = opened(2)\ns.write(b'a')\nprint(s.read(1))\ntime.sleep(5)\n"
+            "print(wlan.isconnected(), s.write(b'b'), caught(lambda: s.read(1))[0])\n"
+            "time.sleep(20)\nprint(wlan.isconnected(), caught(lambda: s.read(1))[0])\n",
+        ),
+        events=[[5_000, "wifi", "gone"], [15_000, "wifi", "up"]],
+        end_ms=60_000,
+    )
+    assert run.lines[:3] == ["b'a'", "False 1 ETIMEDOUT", "True ECONNRESET"]
+
+
+def test_a_peer_that_closes_is_read_as_the_end(board: Board, peer: Callable[..., Peer]) -> None:
+    port = peer(lambda connection: connection.close()).port
+    run = board.power(program(port, "s = opened(None)\nprint(s.read(1), s.recv(1))\nmachine.reset()\n"), end_ms=10**9)
+    assert run.lines[0] == "b'' b''"
+
+
+def test_poll_waits_in_the_boards_time(board: Board, peer: Callable[..., Peer]) -> None:
+    run = board.power(
+        program(
+            peer(echo).port,
+            "import select\ns = opened(2)\np = select.poll()\np.register(s, select.POLLIN)\n"
+            "began = time.ticks_ms()\nprint(p.poll(5000), time.ticks_diff(time.ticks_ms(), began))\n"
+            "p.modify(s, select.POLLOUT)\nprint(p.poll(0)[0][1] == select.POLLOUT)\n"
+            "s.write(b'x' * 100)\np.modify(s, select.POLLIN)\n"
+            "print(p.poll(5000)[0][0] is s, s.recv(200) == b'x' * 100)\n",
+        ),
+        end_ms=60_000,
+    )
+    assert run.lines[:3] == ["[] 5000", "True", "True True"]
+
+
+def test_the_world_waits_for_an_answer_that_takes_real_time(board: Board, peer: Callable[..., Peer]) -> None:
+    """CONNECT is owed a CONNACK: virtual time must not run out while a busy broker thinks."""
+
+    def slow_broker(connection: socket.socket) -> None:
+        connection.recv(100)
+        time.sleep(0.5)
+        connection.sendall(b"\x20\x02\x00\x00")
+        connection.recv(1)
+
+    connect = "b'\\x10\\x0c\\x00\\x04MQTT\\x04\\x02\\x00\\x3c\\x00\\x00'"
+    text = f"s = opened(5)\ns.write({connect})\nprint(caught(lambda: s.read(4)))\n"
+    run = board.power(program(peer(slow_broker).port, text), end_ms=60_000)
+    data, waited_ms = eval(run.lines[0])
+    assert data == b"\x20\x02\x00\x00"
+    assert waited_ms < 5_000
+
+
+def test_ntp_answers_is_silent_or_lies(board: Board) -> None:
+    text = (
+        "import board\n"
+        "def ask():\n    return caught(lambda: board.sync_ntp('pool.ntp.org'))\n"
+        "print(ask())\ntime.sleep(10)\nprint(ask()[0])\ntime.sleep(10)\nprint(ask()[0])\n"
+        "import ntptime\nntptime.settime()\nprint(time.gmtime()[:4], machine.RTC().datetime()[3])\n"
+    )
+    run = board.power(
+        program(1, text),
+        events=[[5_000, "ntp", False], [15_000, "ntp", True], [16_000, "ntp_error", 7_200_000]],
+        end_ms=60_000,
+    )
+    utc_s, _ = eval(run.lines[0])
+    assert utc_s == 1_772_431_202
+    assert run.lines[1] == "ETIMEDOUT"
+    assert int(run.lines[2]) >= 1_772_431_220 + 7_200
+    assert run.lines[3] == "(2026, 3, 2, 8) 0"
+
+
+def test_ntp_without_a_network_is_an_error(board: Board) -> None:
+    run = board.power("import ntptime\ntry:\n    ntptime.time()\nexcept OSError as error:\n    print(error.errno)\n")
+    assert run.lines[0] == "-202"
+
+
+def test_tls_runs_over_the_boards_sockets(board: Board, peer: Callable[..., Peer], tmp_path: Path) -> None:
+    """The stream protocol reaches our sockets, so that MicroPython's own TLS can be wrapped around them."""
+    ssl = pytest.importorskip("ssl")
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def secure_echo(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.sendall(wrapped.recv(100).upper())
+            wrapped.recv(1)
+
+    run = board.power(
+        program(
+            peer(secure_echo).port,
+            "import ssl\ncontext = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\ncontext.verify_mode = ssl.CERT_NONE\n"
+            "s = context.wrap_socket(opened(10))\ns.write(b'hello')\nprint(s.read(5))\n"
+            "import select\np = select.poll()\np.register(s, select.POLLIN)\nprint(p.poll(2000))\n"
+            "print(caught(lambda: s.read(1))[0])\n",
+        ),
+        end_ms=100_000,
+    )
+    assert run.lines[:3] == ["b'HELLO'", "[]", "ETIMEDOUT"]
+
+
+def self_signed(folder: Path) -> tuple[str, str]:
+    from datetime import datetime, timedelta, timezone
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "broker.example")])
+    now = datetime.now(timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    certificate_path, key_path = folder / "server.pem", folder / "server.key"
+    certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return str(certificate_path), str(key_path)
