@@ -32,8 +32,8 @@ test: setup ## lint and every test: on CPython, on MicroPython and end to end [T
 	@$(PY) -m tools.setup.system_packages
 	@exec $(PY) -m pytest -n $(JOBS) --dist worksteal --hypothesis-seed=$(HYPOTHESIS_SEED) $(TESTS)
 
-relay: venv ## run the relay by itself (its options: ARGS="--help")
-	@exec $(PY) -m tools.relay $(ARGS)
+relay: venv ## run the relay by itself [ARGS="--broker HOST:PORT ..."], or ARGS=--help
+	@exec $(PY) -m tools.relay run $(ARGS)
 
 lint: venv ## ruff and mypy, host and device; silent when all is well
 	@$(PY) -m tools.setup.lint
