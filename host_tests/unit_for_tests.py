@@ -48,10 +48,11 @@ class Unit:
     product: dict[str, Any] = field(default_factory=lambda: dict(json.loads(PRODUCT.read_text())))
     config: dict[str, Any] = field(default_factory=config)
     flash_kib: int = 512
+    firmware: bool = True  # False: only the unit's own files are on the flash
 
     def __post_init__(self) -> None:
         firmware_build.build()
-        files = firmware_files(firmware_build.OUT)
+        files = firmware_files(firmware_build.OUT) if self.firmware else {}
         files["product.json"] = json.dumps(self.product, ensure_ascii=False).encode()
         files["config.json"] = json.dumps(self.config).encode()
         self.board = Board(self.directory, {**files, **self.files}, self.flash_kib)

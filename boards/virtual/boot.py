@@ -10,6 +10,9 @@ import sys
 import vfs
 
 
+_FROZEN = "/.frozen"
+
+
 def _here():
     at = __file__.rfind("/")
     return __file__[:at] if at >= 0 else "."
@@ -22,13 +25,27 @@ def _preload(session):
     import world
 
     the = world.begin(session)
-    import time, socket, select, machine, esp32, network, ntptime  # noqa: E401, F401
+    import time, socket, select, machine, esp32, network, ntptime, mbedtls  # noqa: E401, F401
     import flash
 
-    for name in ("world", "flash", "mqtt_answers"):
+    sys.modules["tls"] = sys.modules.pop("mbedtls")  # no file can stand before this built-in module
+    for name in ("world", "flash", "mqtt_answers", "dns_answers"):
         sys.modules.pop(name, None)
     stats = session.get("stats_file")
     return the, flash.Flash(the, session["flash_file"], stats, session.get("cut_at_operation"))
+
+
+class _Flashbdev:
+    bdev = None
+
+
+def _mount_frozen(session, device):
+    """An image with the firmware frozen in (boards/frozen): the session's `frozen` is the folder of what it holds."""
+    vfs.umount("/")
+    vfs.mount(vfs.VfsPosix(session["frozen"]), _FROZEN)
+    sys.modules["flashbdev"] = _Flashbdev
+    _Flashbdev.bdev = device
+    _run(_FROZEN + "/_boot.py")
 
 
 def _mount(the, device):
@@ -73,8 +90,11 @@ def _start(session):
     if not the.real:
         _stamp_console(the)
     the.block(session.get("boot_ms", 0) * 1000)
-    _mount(the, device)
-    sys.path[:] = ["", ".frozen", "/lib"]
+    if session.get("frozen"):
+        _mount_frozen(session, device)
+    else:
+        _mount(the, device)
+    sys.path[:] = ["", _FROZEN, "/lib"]
     gc.collect()
     the.heap_base = gc.mem_alloc()
     return the
@@ -84,7 +104,7 @@ def _main(session):
     the = _start(session)
     try:
         _run("/boot.py")
-        _run("/main.py")
+        _run(_FROZEN + "/main.py" if session.get("frozen") else "/main.py")
     except SystemExit:
         the.die("soft")  # as on the ESP32: SystemExit from main is a soft reset
     except BaseException as error:

@@ -1,0 +1,2 @@
+include("../frozen")
+module("board.py", opt=3)

@@ -1,0 +1,17 @@
+# What every image of ours has frozen in: our _boot.py in place of the port's, umqtt.simple, the firmware and its main.py.
+# A board's manifest.py includes this and adds its board.py. $(PORT_DIR) is ports/esp32 of the MicroPython that builds.
+
+freeze("$(PORT_DIR)/modules", "flashbdev.py")
+try:
+    freeze("$(PORT_DIR)/modules", "machine.py")
+except Exception:
+    pass  # MicroPython before 1.26 has none.
+freeze(".", "_boot.py")
+
+require("ntptime")
+require("ssl")
+require("umqtt.simple")
+
+package("wearmeter", base_path="../../firmware", opt=3)
+module("main.py", base_path="../../firmware", opt=3)
+module("esp32_common.py", base_path="..", opt=3)
