@@ -1,4 +1,5 @@
-# What every image of ours has frozen in: our _boot.py in place of the port's, umqtt.simple, the firmware and its main.py.
+# ruff: noqa: F821 (the names are those that a manifest is run with)
+# What every image of ours has frozen in: our _boot.py in place of the port's, umqtt.simple, the firmware, its main.py.
 # A board's manifest.py includes this and adds its board.py. $(PORT_DIR) is ports/esp32 of the MicroPython that builds.
 
 freeze("$(PORT_DIR)/modules", "flashbdev.py")
