@@ -121,6 +121,12 @@ def sync_ntp(host):
     return seconds + (_EPOCH_2000_S if time.gmtime(0)[0] == 2000 else 0)
 
 
+def set_rtc(utc_s):
+    """Set the chip's clock, by which TLS judges the dates of certificates; nothing else looks at it."""
+    fields = time.gmtime(utc_s - (_EPOCH_2000_S if time.gmtime(0)[0] == 2000 else 0))
+    machine.RTC().datetime((fields[0], fields[1], fields[2], fields[6], fields[3], fields[4], fields[5], 0))
+
+
 class SecondHome:
     """Keeps a record in the NVS partition, which survives a reformat of the file system."""
 

@@ -141,7 +141,12 @@ class App:
         return current.CurrentInput(adc, source.on_raw, source.off_raw, max_on_ms, time.ticks_diff)
 
     def start(self, make_link):
-        """Begin to count; then make the link by `make_link(app)`, where there is a config, and who speaks over it."""
+        """Begin to count; then make the link by `make_link(app)`, where there is a config, and who speaks over it.
+
+        The first tick runs here: a motor that runs already counts from now, and a first ledger is in flash before
+        anything can be sent.
+        """
+        self.tick()
         self._timer = self.board.start_tick(PERIOD_MS, self._on_tick)
         self._watchdog = self.board.watchdog(WATCHDOG_MS)
         self._log(
@@ -217,7 +222,7 @@ class App:
             return
         self._ntp_s = self.clock.uptime_s
         try:
-            utc_s = self.board.sync_ntp(self.config.ntp_host)
+            utc_s = self.board.sync_ntp(self.link.look_up(self.config.ntp_host))
         except (OSError, OverflowError, ValueError) as error:
             self._log("wm ntp error=%s" % repr(error).replace(" ", ""))
             return

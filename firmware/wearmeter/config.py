@@ -23,6 +23,10 @@ class Config:
         self.transport = broker.choice("transport", ("tls", "plain"), "tls")
         self.port = broker.whole("port", 1, 65535, 8883 if self.transport == "tls" else 1883)
         self.ca_path = broker.text("ca", 1, 64, "/ca.pem")
+        self.client_cert = broker.text("client_cert", 1, 64, None)
+        self.client_key = broker.text("client_key", 1, 64, None)
+        if (self.client_cert is None) != (self.client_key is None):
+            broker.fail("client_cert", "client_cert and client_key, or neither")
         self.user = broker.text("user", 1, 128, None)
         self.password = broker.text("password", 1, 128, None, secret=True)
         if (self.user is None) != (self.password is None):

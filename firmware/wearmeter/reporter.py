@@ -19,6 +19,7 @@ ACK_MS = const(15000)
 _TRIES = const(3)
 RELAY_PAUSE_MS = const(300000)
 _FAULT_PAUSE_S = const(60)
+_WELCOME_PAUSE_S = const(60)
 _REPORT_NOW_S = const(2)
 # A source that differs by less is not worth a correction.
 _CLOCK_SLACK_S = const(2)
@@ -43,6 +44,8 @@ class Reporter:
         self._resolved_utc_s = None
         self._about_due = True
         self._welcomed = False
+        self._welcome_s = 0
+        self._nonce = 0
         self._asked_ms = 0
         self._sent = None
         self._sent_ms = 0
@@ -54,7 +57,6 @@ class Reporter:
         self._orders = []
         self._forget_s = schedule.DAY_S
         if link is not None:
-            link.on_online = self._on_online
             link.on_message = self._on_message
 
     def step(self, now_ms):
@@ -201,7 +203,9 @@ class Reporter:
             number, result = tick.result
             if self._answer(number, result):
                 tick.result = None
-        if self._orders and tick.order is None and tick.result is None:
+        # The next is obeyed when the relay has the answer to the one before: no flood of commands fills the outbox.
+        waiting = [entry for entry in self._outbox.entries if entry[outbox.KIND] == wire.ANSWER]
+        if self._orders and tick.order is None and tick.result is None and not waiting:
             number, operation, index, generation = self._orders[0]
             if operation != wire.REPORT_NOW:
                 tick.order = self._orders.pop(0)
@@ -228,15 +232,13 @@ class Reporter:
 
     # ---- the exchange with the relay
 
-    def _on_online(self, link):
+    def _hello(self, now_ms):
+        link = self._link
+        self._nonce = link.nonce
         self._welcomed = False
         self._sent = None
         self._tries = 0
-        self._hello()
-
-    def _hello(self):
-        link = self._link
-        self._asked_ms = self._ticks_ms()
+        self._asked_ms = now_ms
         link.talking = True
         link.publish(
             "status",
@@ -255,14 +257,16 @@ class Reporter:
         )
 
     def _exchange(self, now_ms):
+        # At most one message in a step: each may take its 8 s.
         link = self._link
         since_ms = self._ticks_diff(now_ms, self._asked_ms)
+        if self._nonce != link.nonce or since_ms > schedule.DAY_S * 1000:
+            return self._hello(now_ms)
         if not self._welcomed and since_ms < WELCOME_MS:
             return
         if self._about_due:
-            if not link.publish("about", self._about, True):
-                return
-            self._about_due = False
+            self._about_due = not link.publish("about", self._about, True)
+            return
         if self._missing:
             # The relay has lost what it once acknowledged. Totals are absolute: one report stands for all of it.
             self._outbox.requeue_history(self._outbox.next_sequence - 1 - self._missing)
@@ -271,8 +275,6 @@ class Reporter:
         entry = self._outbox.first()
         if entry is None:
             link.talking = False
-            if since_ms > schedule.DAY_S * 1000:
-                self._hello()
             return
         key = entry[outbox.EPOCH], entry[outbox.SEQUENCE]
         if self._sent == key:
@@ -281,11 +283,7 @@ class Reporter:
             if self._ticks_diff(now_ms, self._sent_ms) < wait_ms:
                 return
             if self._tries >= _TRIES:
-                self._sent = None
-                self._tries = 0
-                self._welcomed = False
-                self._hello()
-                return
+                return self._hello(now_ms)
         else:
             self._tries = 0
         link.talking = True
@@ -296,27 +294,30 @@ class Reporter:
 
     def _on_message(self, fields):
         kind = fields[1]
-        self.set_time(fields[3])
+        # Asked for, or at most once a minute: nobody can make us set the clock or send all again in a flood.
+        welcome = kind == wire.WELCOME and (not self._welcomed or self._clock.uptime_s >= self._welcome_s)
+        if welcome or not self._clock.known:
+            self.set_time(fields[3])
         if kind == wire.ACK:
             if self._outbox.acknowledge(fields[4], fields[5]):
                 self._log("wm acked epoch=%d sequence=%d" % (fields[4], fields[5]))
-        elif kind == wire.WELCOME:
+        elif welcome:
             self._welcome(fields[4], fields[5], fields[6])
-        elif len(self._orders) < 4 and not self._faults.bits & faults.SAFE_MODE:
+        elif kind == wire.COMMAND and len(self._orders) < 4 and not self._faults.bits & faults.SAFE_MODE:
             index, generation = (fields[6], fields[7]) if fields[5] != wire.REPORT_NOW else (0, 0)
             self._orders.append((fields[4], fields[5], index, generation))
 
     def _welcome(self, epoch, have_sequence, about_crc):
         self._welcomed = True
+        self._welcome_s = self._clock.uptime_s + _WELCOME_PAUSE_S
         self._about_due = about_crc != self._about_crc
         self._log("wm welcome epoch=%d have=%d" % (epoch, have_sequence))
         box = self._outbox
-        if epoch != self._ledger.epoch:
+        if epoch != self._ledger.epoch or have_sequence >= box.next_sequence:
             return
         box.acknowledge_up_to(epoch, have_sequence)
-        first = box.first()
-        lowest = first[outbox.SEQUENCE] - first[outbox.MERGED] if first else box.next_sequence
-        if have_sequence < lowest - 1:
+        held = [entry[outbox.SEQUENCE] - entry[outbox.MERGED] for entry in box.entries if entry[outbox.EPOCH] == epoch]
+        if have_sequence < min(held + [box.next_sequence]) - 1:
             self._missing = box.next_sequence - 1 - have_sequence
 
 

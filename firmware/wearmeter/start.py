@@ -41,7 +41,9 @@ class Crashes:
         self._uptimes, self.told, self.text = [], True, ""
         try:
             with open(_PATH) as file:
-                self._uptimes, self.told, self.text = json.load(file)
+                uptimes, told, text = json.load(file)
+            if sum(uptimes) >= 0 <= len(text):
+                self._uptimes, self.told, self.text = uptimes, told, str(text)
         except (OSError, ValueError, TypeError):
             pass  # There was none: the record of a crash is not worth another.
 
@@ -76,12 +78,17 @@ class Crashes:
 
 def make_link(device):
     """The link over umqtt.simple, each of its sockets under a deadline."""
-    bounded = sockets.Sockets(socket, select.poll, time.ticks_ms, time.ticks_diff)
+    station = device.board.station()
+    bounded = sockets.Sockets(socket, select.poll, time.ticks_ms, time.ticks_diff, lambda: station.ifconfig()[3])
     umqtt.simple.socket = bounded
+    if device.config.transport == "tls":
+        from wearmeter import trust
+
+        bounded.secure = trust.Trust(device.config, device.clock, device.ledger, device.board.set_rtc).wrap
     return link.Link(
         device.config,
         device.device_id,
-        device.board.station(),
+        station,
         bounded,
         umqtt.simple.MQTTClient,
         time.ticks_ms,

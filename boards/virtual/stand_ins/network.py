@@ -32,6 +32,8 @@ class WLAN:
             station.is_active = False
             station.requested = False
             station.got_ip = False
+            station.associated = False
+            station.lease_lost = False
             station.reason = 0
             station.reconnects = -1
             station.failures = 0
@@ -99,6 +101,8 @@ class WLAN:
     def status(self, what=None):
         _the.look()
         if what == "rssi":
+            if not self.associated:
+                raise OSError("Wifi Not Connected")
             return -60
         if what is not None:
             raise ValueError("unknown status param")
@@ -113,7 +117,7 @@ class WLAN:
         return self.reason or STAT_IDLE
 
     def ifconfig(self, configuration=None):
-        if self.got_ip:
+        if self.got_ip and not self.lease_lost:
             return ("192.168.4.2", "255.255.255.0", "192.168.4.1", "192.168.4.1")
         return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
 
@@ -143,6 +147,9 @@ class WLAN:
         elif self.key != network["password"]:
             self._fail(STAT_WRONG_PASSWORD)
         else:
+            self.associated = True
+            if _the.wifi == "no_address":  # the router's DHCP is dead
+                return
             self.got_ip = True
             self.reason = 0
 
@@ -155,13 +162,16 @@ class WLAN:
     def _leave(self, reason):
         self.attempt_us = _the.radio_due_us = _world.NEVER
         was = self.got_ip
-        self.got_ip = False
+        self.got_ip = self.associated = self.lease_lost = False
         self.reason = reason
         if was:
             for socket in list(_the.sockets):
                 socket.lose()
 
     def _changed(self, kind):
+        if kind == "wifi" and _the.wifi == "no_address" and self.got_ip:
+            # The lease runs out: the port's handler knows no such event, and isconnected() stays true.
+            self.lease_lost = True
         if kind == "wifi" and _the.wifi == "gone" and self.got_ip:
             self._leave(STAT_BEACON_TIMEOUT)
             self._fail(STAT_BEACON_TIMEOUT)

@@ -26,7 +26,9 @@ def time():
 
 
 def _look_up(name):
-    """Time servers stand in the public DNS: any name is found while the internet is."""
+    """Time servers stand in the public DNS: any name is found while the internet is. An address needs no look-up."""
+    if _socket._is_ip(name):
+        return
     if not _socket._station_up():
         raise OSError(-202)
     if _the.wifi == "no_internet":

@@ -11,6 +11,7 @@ import io
 import uselect as _pc_select
 import usocket as _pc
 import world as _world
+from dns_answers import answer as _dns_answer
 from mqtt_answers import Answers as _Answers
 
 _the = _world.the
@@ -94,6 +95,7 @@ class socket(io.IOBase):
         self.patience_ms = 0
         self.full_patience_ms = _PATIENCE_MS
         self.answers = _Answers()
+        self.letters = []  # datagrams on their way to us: (due, data, address)
 
     # --- for the world --------------------------------------------------------------------------------------------
 
@@ -108,6 +110,8 @@ class socket(io.IOBase):
         return False
 
     def _readable(self):
+        if self.letters and self.letters[0][0] <= _the.look():
+            return True
         return bool(self.poller.poll(0))
 
     def lose(self):
@@ -190,7 +194,7 @@ class socket(io.IOBase):
         if _the.broker == "refused" and _the.wifi == "up":
             _pass(_REFUSED_US)
             raise OSError(errno.ECONNREFUSED)
-        if _the.broker == "silent" or _the.wifi != "up":
+        if _the.broker == "silent" or _the.wifi != "up" or not ip.startswith("127."):  # nothing leaves the PC
             if self.timeout_ms == 0:
                 self.state = "lost"
                 _the.sockets.append(self)
@@ -292,6 +296,9 @@ class socket(io.IOBase):
     def recvfrom(self, size, flags=0):
         if not self._wait(self._readable):
             raise self._nothing()
+        if self.letters and self.letters[0][0] <= _the.look():
+            _, data, address = self.letters.pop(0)
+            return data[:size], address
         data, _ = self.pc.recvfrom(size)
         return data, ("127.0.0.1", 0)
 
@@ -393,6 +400,14 @@ class socket(io.IOBase):
         self.write(data)
 
     def sendto(self, data, address):
+        if not _station_up():
+            raise OSError(errno.EHOSTUNREACH)
+        if address[1] == 53:
+            # The house's router answers for the names of the session and for time servers; without internet, nothing.
+            if _the.wifi == "up":
+                answer = _dns_answer(bytes(data), _the.session.get("hosts", {}))
+                self.letters.append((_the.now_us + _DNS_US, answer, tuple(address)))
+            return len(data)
         self.pc.sendto(data, _pc.getaddrinfo(address[0], int(address[1]))[0][-1])
         return len(data)
 
@@ -401,6 +416,8 @@ class socket(io.IOBase):
             if self.state == "closed":
                 return 0x20
             flags = 0
+            if self.type == SOCK_DGRAM:
+                return argument & (_POLLIN | _POLLOUT if self._readable() else _POLLOUT)
             if argument & _POLLIN and self._ready_to_receive():
                 flags |= _POLLIN
             if argument & _POLLOUT and (self.state == "connected" or self.state == "lost" and self._path_is_back()):
