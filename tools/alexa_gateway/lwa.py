@@ -43,6 +43,12 @@ class Lwa:
         self._access: dict[str, tuple[str, float]] = {}
         self._refresh: dict[str, str] = {}
 
+    def forget(self) -> None:
+        """Be as new: no customer, no token, no fault ahead."""
+        for held in (self.regions, self.disabled, self.faults, self._codes, self._access, self._refresh):
+            held.clear()
+        self.refreshes = 0
+
     def code(self, customer: str, region: str = "NA") -> str:
         """Return the grant code of an AcceptGrant for a customer, who lives in a region."""
         self.regions[customer] = region

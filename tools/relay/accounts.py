@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import httpx
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Row, select
 
@@ -160,6 +161,6 @@ def routes_for(settings: Settings, store: Store, clock: Clock) -> Routes | None:
         return None
     if settings.test_gateway is None:
         return routes
-    if any(url.split("//")[1] in settings.test_gateway for url in REGIONS.values()):
+    if httpx.URL(settings.test_gateway).host in [httpx.URL(url).host for url in REGIONS.values()]:
         raise ValueError("the gateway for tests is Amazon's own")
     return WithTests(routes, settings.test_gateway)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import httpx
@@ -50,6 +51,8 @@ class LwaClient:
 
     def customer_of(self, access_token: str) -> str:
         """Return who the token, from a directive's scope or grantee, belongs to."""
+        if not re.fullmatch(r"[!-~]+", access_token):
+            raise LwaRefused("invalid_token", "not a text that a header can carry")
         response = self._send("GET", "/user/profile", headers={"Authorization": f"Bearer {access_token}"})
         try:
             return str(response.json()["user_id"])

@@ -99,10 +99,19 @@ def postgresql() -> Iterator[Cluster]:
     cluster.stop()
 
 
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file that holds nothing but the schema."""
+    file = tmp_path_factory.mktemp("sqlite") / "empty.sqlite3"
+    Store(f"sqlite:///{file}", lambda: 0.0).close()
+    return file
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with nothing in it."""
+def store_url(request: pytest.FixtureRequest, empty_sqlite: Path, tmp_path: Path) -> str:
+    """The URL of a database that holds nothing but the schema."""
     if request.param == "sqlite":
+        shutil.copy(empty_sqlite, tmp_path / "relay.sqlite3")
         return f"sqlite:///{tmp_path}/relay.sqlite3"
     cluster: Cluster = request.getfixturevalue("postgresql")
     return cluster.url()
