@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup build demo test relay lint clean
+.PHONY: help venv setup build demo test relay lint size clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ relay: venv ## run the relay by itself [ARGS="--broker HOST:PORT ..."], or ARGS=
 
 lint: venv ## ruff and mypy, host and device; silent when all is well
 	@$(PY) -m tools.setup.lint
+
+size: build ## bytes of each compiled module of the firmware, and of all
+	@$(PY) -m tools.setup.size
 
 clean: ## remove what was built (build/); .venv stays
 	rm -rf build

@@ -335,11 +335,12 @@ class Page:
                 continue
             shape = FITTED if mark.kind == "replaced" else UNDONE
             late = mark.at_ms > 0.8 * story.duration_ms
-            words = "new one fitted" if mark.kind == "replaced" else "taken back"
+            # An undo comes within minutes of the replacement: its words go on the next line.
+            words, down = ("new one fitted", 8) if mark.kind == "replaced" else ("taken back", 22)
             lanes.line(mark.at_ms, mark.at_ms, top + 4, top + CURVE, "replacedline")
             place = 'x="-10" text-anchor="end"' if late else 'x="10"'
             label = f'<text class="flag" y="4" {place}>{words}</text>'
-            lanes.mark(mark.at_ms, top + 8, shape + label, f"{mark.note}, {self.moment(mark.at_ms)}")
+            lanes.mark(mark.at_ms, top + down, shape + label, f"{mark.note}, {self.moment(mark.at_ms)}")
 
     def data(self, bottom: int) -> str:
         """What the script needs to answer a pointer; no name in it can end the script."""
