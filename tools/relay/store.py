@@ -12,10 +12,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Row, Table, bindparam, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from . import core, migrations, wire
@@ -24,6 +25,11 @@ from .settings import Clock
 
 QUEUED, SENT, DEAD = "queued", "sent", "dead"  # of an event
 NEW, LINKED, REVOKED = "new", "linked", "revoked"  # of a customer
+_DEVICE = select(devices).where(devices.c.device == bindparam("device")).with_for_update()
+_STATE = select(epochs.c.state).where(epochs.c.device == bindparam("device"), epochs.c.epoch == bindparam("epoch"))
+_STORED = select(messages.c.payload).where(
+    *(messages.c[name] == bindparam(name) for name in ("device", "epoch", "sequence"))
+)
 SENSOR_EVENTS = (core.CONSUMED, core.REPLACED)
 
 
@@ -107,7 +113,7 @@ class Store:
     ) -> Outcome:  # fmt: skip
         row = rows[device]
         key = {"device": device, "epoch": message.epoch, "sequence": message.sequence}
-        found = connection.execute(_where(select(epochs.c.state), epochs, device=device, epoch=message.epoch)).scalar()
+        found = connection.execute(_STATE, {"device": device, "epoch": message.epoch}).scalar()
         state = load_state(found) if found is not None else None
         if isinstance(message, wire.Unreadable):
             decision = core.Decision(core.ASIDE, message.reason)
@@ -115,7 +121,7 @@ class Store:
                 state.hold(message.sequence, message.sequence, now_s)
                 decision.epoch = state
         else:
-            stored = connection.execute(_where(select(messages.c.payload), messages, **key)).scalar()
+            stored = connection.execute(_STORED, key).scalar()
             known = core.Device(row["epoch"], row["status_epoch"], _consumables(row["about"]))
             before = wire.decode_up(stored) if stored is not None else None
             assert not isinstance(before, wire.Unreadable)
@@ -136,18 +142,11 @@ class Store:
         elif decision.verdict == core.ACCEPTED:
             assert not isinstance(message, wire.Unreadable)
             sample_s, estimated = decision.sample
-            connection.execute(
-                messages.insert().values(
-                    **key,
-                    kind=wire.KIND[type(message)],
-                    received_s=now_s,
-                    sample_s=sample_s,
-                    estimated=estimated,
-                    faults=message.faults,
-                    late=decision.late,
-                    payload=payload,
-                )  # fmt: skip
-            )
+            stored_row = {
+                **key, "kind": wire.KIND[type(message)], "received_s": now_s, "sample_s": sample_s,
+                "estimated": estimated, "faults": message.faults, "late": decision.late, "payload": payload,
+            }  # fmt: skip
+            connection.execute(messages.insert(), stored_row)
             self._apply(connection, device, message, decision, now_s)
             if decision.current and not decision.late:
                 changes |= {"epoch": message.epoch, "faults": message.faults}
@@ -217,8 +216,7 @@ class Store:
 
     def lock(self, connection: Connection, device: str) -> dict[str, Any]:
         """Return the row of a device, made if it is new, that no other transaction can change until this one ends."""
-        wanted = select(devices).where(devices.c.device == device).with_for_update()
-        row = connection.execute(wanted).mappings().first()
+        row = connection.execute(_DEVICE, {"device": device}).mappings().first()
         if row is None:
             fresh = {
                 "device": device, "online": False, "last_seen_s": int(self.clock()), "firmware": "", "faults": 0,
@@ -226,7 +224,7 @@ class Store:
                 "test": False, "lease_until_s": 0.0, "lease_owner": "",
             }  # fmt: skip
             upsert(connection, devices, fresh, [])
-            row = connection.execute(wanted).mappings().one()
+            row = connection.execute(_DEVICE, {"device": device}).mappings().one()
         return dict(row)
 
     # ---- commands to the devices
@@ -270,11 +268,12 @@ class Store:
         wanted = (
             select(queue, devices.c.about, devices.c.test, devices.c.customer.label("owner"))
             .join(devices, devices.c.device == queue.c.device)
-            .where(queue.c.id.in_(heads), queue.c.next_try_s <= now_s, devices.c.about.is_not(None))
+            .where(queue.c.id.in_(heads), queue.c.state == QUEUED, queue.c.next_try_s <= now_s)
+            .where(devices.c.about.is_not(None))
             .where((devices.c.lease_until_s <= now_s) | (devices.c.lease_owner == owner))
             .order_by(queue.c.id)
             .limit(limit)
-            .with_for_update(skip_locked=True, of=devices)
+            .with_for_update(skip_locked=True, of=[devices, queue])
         )
         with self.begin() as connection:
             rows = connection.execute(wanted).all()
@@ -301,11 +300,11 @@ class Store:
 
     def _finish(self, row: Row[Any], state: str, reason: str) -> None:
         with self.begin() as connection:
+            self._end_lease(connection, row)
             values = {"state": state, "reason": reason, "done_s": self.clock(), "attempts": queue.c.attempts + 1}
             connection.execute(queue.update().where(queue.c.id == row.id).values(**values))
             if state == SENT and row.usage_s is not None:
                 connection.execute(_part(usage.update(), row).values(gateway_s=row.usage_s))
-            connection.execute(devices.update().where(devices.c.device == row.device).values(lease_until_s=0.0))
 
     def postpone(self, row: Row[Any], after_s: float, reason: str, count: bool = True) -> None:
         """Try again `after_s` from now; what is queued behind it for the same endpoint waits too.
@@ -313,10 +312,15 @@ class Store:
         Without `count` it does not count as an attempt.
         """
         with self.begin() as connection:
+            self._end_lease(connection, row)
             attempts = queue.c.attempts + int(count)
             values = {"next_try_s": self.clock() + after_s, "reason": reason, "attempts": attempts}
             connection.execute(queue.update().where(queue.c.id == row.id).values(**values))
-            connection.execute(devices.update().where(devices.c.device == row.device).values(lease_until_s=0.0))
+
+    @staticmethod
+    def _end_lease(connection: Connection, row: Row[Any]) -> None:
+        """The device's row comes first in every transaction, so that none can wait for another in a ring."""
+        connection.execute(devices.update().where(devices.c.device == row.device).values(lease_until_s=0.0))
 
     # ---- what it holds
 
@@ -357,24 +361,36 @@ def _part(statement: Any, row: Row[Any]) -> Any:
 def upsert(
     connection: Connection, table: Table, values: dict[str, Any], update: list[str], unique: list[str] | None = None
 ) -> bool:
-    """Insert a row, or set `update` where its key is there already. Returns whether a row was written."""
-    insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table).values(**values)
+    """Insert a row, or set `update` where its key is there already. Returns whether a row was written.
+
+    The update is tried first: SQLAlchemy compiles it once, but an ON CONFLICT anew each time.
+    """
     keys = unique or [column.name for column in table.primary_key]
     if update:
-        statement = insert.on_conflict_do_update(
-            index_elements=keys, set_={name: insert.excluded[name] for name in update}
-        )
-    else:
-        statement = insert.on_conflict_do_nothing(index_elements=keys)
-    return connection.execute(statement.returning(*table.primary_key)).first() is not None
+        there = table.update().where(*(table.c[name] == values[name] for name in keys))
+        if connection.execute(there, {name: values[name] for name in update}).rowcount:
+            return True
+    statement = _upsert_statement(connection.dialect.name, table, tuple(update), tuple(keys))
+    return connection.execute(statement, values).first() is not None
+
+
+@cache
+def _upsert_statement(dialect: str, table: Table, update: tuple[str, ...], keys: tuple[str, ...]) -> Any:
+    insert: Any = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+    if update:
+        set_ = {name: insert.excluded[name] for name in update}
+        return insert.on_conflict_do_update(index_elements=keys, set_=set_).returning(*table.primary_key)
+    return insert.on_conflict_do_nothing(index_elements=keys).returning(*table.primary_key)
 
 
 def _count(connection: Connection, counts: dict[str, int]) -> None:
     for name in sorted(counts):
-        insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(counters)
-        insert = insert.values(name=name, value=counts[name])
-        added = {"value": counters.c.value + insert.excluded.value}
-        connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_=added))
+        own = counters.update().where(counters.c.name == name)
+        if not connection.execute(own.values(value=counters.c.value + counts[name])).rowcount:
+            insert: Any = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(counters)
+            added = {"value": counters.c.value + insert.excluded.value}
+            statement = insert.on_conflict_do_update(index_elements=["name"], set_=added)
+            connection.execute(statement, {"name": name, "value": counts[name]})
 
 
 def queued(device: str, name: str, now_s: float, **fields: Any) -> dict[str, Any]:
