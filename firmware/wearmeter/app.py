@@ -92,7 +92,8 @@ class App:
 
     def _open_outbox(self, state):
         parts = self.ledger.consumables
-        self.outbox = outbox.Outbox(Store(state + "/outbox"), len(parts))
+        self.outbox_store = Store(state + "/outbox")
+        self.outbox = outbox.Outbox(self.outbox_store, len(parts))
         released = [part.generation - 1 if part.replacement else part.generation for part in parts]
         if not self.outbox.load(self.ledger.epoch, self.ledger.next_sequence, released):
             self.faults.raise_(faults.OUTBOX_LOST)
@@ -125,6 +126,7 @@ class App:
             time.ticks_ms,
             self._log,
         )
+        self.outbox_store.hold = self.tick.hold
         for index, part in enumerate(self.ledger.consumables):
             if not part.replacement:
                 self.tick.released[index] = part.generation

@@ -6,7 +6,8 @@
 
 The result is the integral of the input's level, so bounces need no filter: a level that was on for 3 ms counts 3 ms.
 Where an edge was missed, or its interrupt came late because something held up all callbacks (a flash write, a name
-look-up), the time since the last sample is not counted: never more than the truth.
+look-up), the time since the last sample is not counted: never more than the truth. Who holds up callbacks for less than
+LATE_EDGE_MS sets `held` before; the next sample clears it.
 """
 
 from micropython import const
@@ -33,6 +34,7 @@ class Meter:
         self._on_ms = 0
         self.on = False
         self.stuck = False
+        self.held = False
 
     def edge(self, level, now_ms):
         """The input changed to `level` at `now_ms`; returns the milliseconds it ran since the last call."""
@@ -47,7 +49,7 @@ class Meter:
         if self.on:
             gap_ms = self._ticks_diff(now_ms, self._mark_ms)
             # An edge that finds the input still on means that it was off in between, unseen.
-            if level != at_edge and (level or gap_ms <= LATE_EDGE_MS):
+            if level != at_edge and (level or (gap_ms <= LATE_EDGE_MS and not self.held)):
                 ran_ms = self._credit(gap_ms)
             if not level:
                 self.on = False
@@ -56,6 +58,8 @@ class Meter:
             self._on_ms = 0
         if not level:
             self.stuck = False
+        if not at_edge:
+            self.held = False
         self._mark_ms = now_ms
         return ran_ms
 

@@ -51,7 +51,11 @@ def _read(path):
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        return None if error.errno == _ABSENT else b""
+        return None if error.errno == _ABSENT else b"?"
+
+
+def _nothing():
+    pass
 
 
 class Store:
@@ -59,7 +63,8 @@ class Store:
 
     `damaged` counts copies that were there and not as they had been written, at the last load; `from_second_home` says
     that its copy was newer than any good file. `refused` says that a home did not take the last save.
-    `counter` is the number of saves in the life of the record.
+    `counter` is the number of saves in the life of the record. `hold()` is called before each operation that may hold up
+    all callbacks.
     """
 
     def __init__(self, path, second_home=None):
@@ -71,6 +76,7 @@ class Store:
         self.damaged = 0
         self.from_second_home = False
         self.refused = False
+        self.hold = _nothing
         for part in _FOLDERS:
             try:
                 os.mkdir(folder + part[:-1])
@@ -84,11 +90,12 @@ class Store:
         is kept aside with `.bad` added to its name for those who want to know why; the next save goes to the file that
         is not the newest good one.
         """
-        self.damaged = 0
+        self.damaged = empty = 0
         best = None
         for at in (0, 1):
             data = _read(self._paths[at])
-            if data is None:
+            if not data:
+                empty += data is not None
                 continue
             found = unframe(data)
             if found is None or (valid and not valid(found[1])):
@@ -110,6 +117,9 @@ class Store:
             elif best is None or found[0] > best[0]:
                 best = found
                 self.from_second_home = True
+        # A cut while littlefs makes a file leaves it empty. It makes the first at save 1 and the second at save 2.
+        if empty > 1 or (empty and best and best[0] > 1):
+            self.damaged += empty
         if best is None:
             return None
         self.counter = best[0]
@@ -136,8 +146,11 @@ class Store:
     def _write(self, at, data):
         path = self._paths[at]
         try:
+            self.hold()
             with open(path, "wb") as file:
+                self.hold()
                 file.write(data)
+                self.hold()
         except OSError:
             return False
         return _read(path) == data

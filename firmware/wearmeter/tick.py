@@ -78,6 +78,11 @@ class Tick:
         self.save_failed = not kept
         return kept
 
+    def hold(self):
+        """The loop is about to hold up all callbacks for a while, as each operation on a file may."""
+        for source in self._inputs:
+            source.meter.held = True
+
     def _sample(self, now_ms):
         running = stuck = noisy = False
         for at in range(len(self._inputs)):

@@ -82,6 +82,17 @@ def test_an_off_edge_that_was_held_up_is_not_counted_beyond_the_last_sample():
     assert meter.edge(False, 6090) == 90
 
 
+def test_an_off_edge_in_a_flash_write_of_the_loop_is_not_counted_beyond_the_last_sample():
+    meter = Meter(ticks_diff, True, HOURS_6)
+    meter.edge(True, 0)
+    assert meter.sample(True, 100) == 100
+    meter.held = True
+    assert meter.edge(False, 190) == 0
+    meter.edge(True, 200)
+    assert meter.sample(True, 250) == 50 and not meter.held
+    assert meter.edge(False, 300) == 50
+
+
 def test_an_edge_that_finds_the_input_on_again_does_not_count_the_unseen_gap():
     meter = Meter(ticks_diff, True, HOURS_6)
     meter.edge(True, 0)

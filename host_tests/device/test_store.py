@@ -82,11 +82,71 @@ def test_a_truncated_an_empty_or_a_foreign_file_falls_back():
     for change in (lambda data: data[:-1], lambda data: b"", lambda data: b'{"json": true}'):
         fresh(path[2:])
         store = Store(path)
-        store.save(b"older")
-        store.save(b"newer")
-        spoil(second(path), change)
+        for payload in (b"first", b"older", b"newer"):
+            store.save(payload)
+        spoil(first(path), change)
         again = Store(path)
         assert again.load() == b"older" and again.damaged == 1
+
+
+def test_a_file_left_empty_by_a_cut_at_its_making_is_no_damage():
+    path = fresh("made")
+    with open(first(path), "wb"):
+        pass
+    again = Store(path)
+    assert again.load() is None and again.damaged == 0
+    again.save(b"one")
+    with open(second(path), "wb"):
+        pass
+    again = Store(path)
+    assert again.load() == b"one" and again.damaged == 0
+    again.save(b"two")
+    again.save(b"three")
+    with open(second(path), "wb"):
+        pass
+    again = Store(path)
+    assert again.load() == b"three" and again.damaged == 1
+
+
+def test_two_empty_files_are_damage_not_a_new_unit():
+    path = fresh("both")
+    store = Store(path)
+    store.save(b"one")
+    store.save(b"two")
+    for copy in (first(path), second(path)):
+        with open(copy, "wb"):
+            pass
+    again = Store(path)
+    assert again.load() is None and again.damaged == 2
+
+
+def test_a_copy_that_went_back_in_time_is_damage():
+    # As littlefs does to a whole folder when a bit in its block is flipped.
+    path = fresh("back")
+    store = Store(path)
+    for payload in (b"1", b"2", b"3", b"4"):
+        store.save(payload)
+    with open(second(path), "rb") as file:
+        old = file.read()
+    for payload in (b"5", b"6", b"7"):
+        store.save(payload)
+    with open(second(path), "wb") as file:
+        file.write(old)
+    again = Store(path)
+    assert again.load() == b"7" and again.damaged == 1
+
+
+def test_where_a_file_refuses_the_second_home_is_asked_before_the_good_copy_is_given_up():
+    path = fresh("asked")
+    home = Home()
+    store = Store(path, home)
+    store.save(b"good")
+    os.mkdir(second(path))
+    assert store.save(b"next") and store.refused
+    assert unframe(home.data) == (2, b"next")
+    with open(first(path), "rb") as file:
+        assert unframe(file.read()) == (1, b"good")
+    os.rmdir(second(path))
 
 
 def test_a_damaged_copy_is_kept_aside_and_the_next_save_spares_the_good_one():
