@@ -33,7 +33,9 @@ def lasting(milliseconds: float) -> str:
 
 
 def exact(milliseconds: int) -> str:
-    """A duration to the millisecond: 3:24:05.120 (hours, minutes, seconds)."""
+    """A duration to the millisecond: 3:24:05.120 (hours, minutes, seconds); below zero: there is no figure."""
+    if milliseconds < 0:
+        return "unreadable"
     seconds, thousandths = divmod(milliseconds, 1000)
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
 

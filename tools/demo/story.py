@@ -60,7 +60,10 @@ class Use:
 
 @dataclass(frozen=True)
 class Row:
-    """The verdict on one fitted part. counted_ms is the device's own, accepted_s what the relay has accepted of it."""
+    """The verdict on one fitted part. counted_ms is the device's own, accepted_s what the relay has accepted of it.
+
+    counted_ms is -1 where the ledger could not be read at all.
+    """
 
     instance: str
     generation: int
