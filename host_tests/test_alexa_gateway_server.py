@@ -100,5 +100,7 @@ def test_it_can_be_slow(gateway: Gateway) -> None:
 
 
 def test_it_throttles_what_comes_too_fast(gateway: Gateway) -> None:
-    gateway.requests_per_s = 1
+    gateway.requests_per_s, gateway.monotonic = 1, lambda: 7.0
     assert [post(gateway, event()).status_code for _ in range(2)] == [202, 429]
+    gateway.monotonic = lambda: 8.0
+    assert post(gateway, event()).status_code == 202

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,10 @@ from tools.relay import schema, wire
 from tools.relay.accounts import routes_for
 from tools.relay.delivery import Delivery
 from tools.relay.fleet import Fleet
+from tools.relay.gateway_client import GatewayClient
 from tools.relay.settings import Settings
 from tools.relay.store import Store
-from tools.relay.testing import ABOUT, Clock, replacement, report
+from tools.relay.testing import ABOUT, Clock, replacement, report, wait_until
 
 pytest_plugins = ["tools.relay.stores_for_tests"]
 
@@ -212,3 +214,55 @@ def test_a_consumable_that_a_new_firmware_no_longer_has_is_a_dead_letter(bench: 
     assert [row.reason for row in bench.store.rows(schema.queue, state="dead")] == [
         "the device no longer has this consumable"
     ]
+
+
+def test_a_gateway_slower_than_the_deadline_is_one_that_did_not_answer(bench: Bench) -> None:
+    bench.delivery.client.close()
+    bench.delivery.client = GatewayClient(timeout_s=0.1)
+    bench.take(report(1, 100, 1, 100))
+    bench.gateway.faults.append(Fault(202, delay_s=0.5))
+    bench.step()
+    assert "no answer" in bench.store.rows(schema.queue)[0].reason
+    bench.step(60)
+    assert bench.store.count(schema.queue, state="sent") == 1
+
+
+def test_a_throttled_fleet_gets_through_in_the_end(bench: Bench) -> None:
+    for number in range(6):
+        bench.fleet.about(f"vacuum{number}", wire.encode(ABOUT))
+        bench.take(report(1, 100, 1, 100), device=f"vacuum{number}")
+    bench.gateway.requests_per_s, bench.gateway.monotonic = 4, bench.clock
+    bench.step()
+    assert len(bench.gateway.accepted) == 4
+    bench.step(10)
+    assert sorted(bench.endpoints()) == [f"vacuum{number}" for number in range(6)]
+
+
+def test_several_senders_on_one_store_keep_the_order_of_each_endpoint_and_send_nothing_twice(
+    store_url: str, gateway: Gateway
+) -> None:
+    settings = Settings(store=store_url, gateway=gateway.url, token="good")
+    stopping = threading.Event()
+    stores = [Store(store_url, time.time) for _ in range(3)]
+    for number in range(5):
+        Fleet(stores[0]).about(f"vacuum{number}", wire.encode(ABOUT))
+        payloads = [report(sequence, 60 * sequence, 1, 60 * sequence) for sequence in range(1, 9)]
+        stores[0].accept([(f"vacuum{number}", payload, wire.decode_up(payload)) for payload in payloads])
+    threads = []
+    for store in stores:
+        routes = routes_for(settings, store, time.time)
+        assert routes is not None
+        threads.append(threading.Thread(target=Delivery(settings, store, routes, time.time, stopping).run))
+        threads[-1].start()
+    assert wait_until(lambda: stores[0].count(schema.queue, state="sent") == 40, 30)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    for store in stores:
+        store.close()
+    told: dict[str, list[str]] = {}
+    for message in gateway.accepted:
+        event = message["event"]
+        told.setdefault(event["endpoint"]["endpointId"], []).append(event["payload"]["usage"]["value"])
+    assert told == {f"vacuum{number}": [f"PT{minutes}M" for minutes in range(1, 9)] for number in range(5)}
+    assert gateway.repeated == 0

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ class Gateway:
         self.region = region
         self.faults: deque[Fault | None] = deque()
         self.requests_per_s: float | None = None
+        self.monotonic: Callable[[], float] = time.monotonic
         self.accepted: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
         self.repeated = 0
@@ -114,7 +116,7 @@ class Gateway:
         """Be as new: nothing accepted or refused yet, no fault ahead."""
         for held in (self.faults, self.accepted, self.rejected, self._ids, self._recent):
             held.clear()
-        self.repeated, self.requests_per_s = 0, None
+        self.repeated, self.requests_per_s, self.monotonic = 0, None, time.monotonic
 
     async def _events(self, request: Request) -> Response:
         body = await request.body()
@@ -167,7 +169,7 @@ class Gateway:
     def _throttled(self) -> bool:
         if self.requests_per_s is None:
             return False
-        now = time.monotonic()
+        now = self.monotonic()
         while self._recent and now - self._recent[0] >= 1:
             self._recent.popleft()
         if len(self._recent) >= self.requests_per_s:
