@@ -395,3 +395,42 @@ def self_signed(folder: Path) -> tuple[str, str]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return str(certificate_path), str(key_path)
+
+
+def test_the_name_server_answers_over_udp(board: Board) -> None:
+    """For firmware that asks it by itself, because getaddrinfo has no timeout."""
+    text = (
+        "import select\n"
+        "def ask(name):\n"
+        "    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n    udp.setblocking(False)\n"
+        "    query = b'\\x12\\x34\\x01\\x00\\x00\\x01' + bytes(6)\n"
+        "    for label in name.split('.'):\n        query += bytes([len(label)]) + label.encode()\n"
+        "    udp.sendto(query + b'\\x00\\x00\\x01\\x00\\x01', (wlan.ifconfig()[3], 53))\n"
+        "    p = select.poll()\n    p.register(udp, select.POLLIN)\n    began = time.ticks_ms()\n"
+        "    if not p.poll(1000):\n        return 'silence', time.ticks_diff(time.ticks_ms(), began)\n"
+        "    data, sender = udp.recvfrom(512)\n"
+        "    soon = time.ticks_diff(time.ticks_ms(), began) <= 150\n"
+        "    return data[:2] == query[:2], data[3] & 15, tuple(data[-4:]), sender, soon\n"
+        "print(ask('broker.example'))\nprint(ask('elsewhere.example')[1])\ntime.sleep(10)\nprint(ask('broker.example'))\n"
+    )
+    run = board.power(
+        program(1, text),
+        events=[[9_000, "wifi", "no_internet"]],
+        hosts={"broker.example": "127.0.0.7"},
+        end_ms=60_000,
+    )
+    assert run.lines[:3] == [
+        "(True, 0, (127, 0, 0, 7), ('192.168.4.1', 53), True)",
+        "3",
+        "('silence', 1000)",
+    ]
+
+
+def test_nothing_leaves_the_pc(board: Board) -> None:
+    text = (
+        "def out():\n    s = socket.socket()\n    s.settimeout(3)\n    s.connect(('203.0.113.9', 80))\n"
+        "print(caught(out))\n"
+    )
+    result, waited_ms = eval(board.power(program(1, text)).lines[0])
+    assert result == "ETIMEDOUT"
+    assert waited_ms >= 3000

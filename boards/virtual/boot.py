@@ -94,7 +94,7 @@ def _start(session):
         _mount_frozen(session, device)
     else:
         _mount(the, device)
-    sys.path[:] = ["", _FROZEN, "/lib"]
+    sys.path[:] = ["", _FROZEN, ".frozen", "/lib"] if session.get("frozen") else ["", ".frozen", "/lib"]
     gc.collect()
     the.heap_base = gc.mem_alloc()
     return the
@@ -104,15 +104,16 @@ def _main(session):
     the = _start(session)
     try:
         _run("/boot.py")
-        _run(_FROZEN + "/main.py" if session.get("frozen") else "/main.py")
+        if session.get("run_main", True):
+            _run(_FROZEN + "/main.py" if session.get("frozen") else "/main.py")
     except SystemExit:
         the.die("soft")  # as on the ESP32: SystemExit from main is a soft reset
     except BaseException as error:
         sys.print_exception(error)
-        if the.real:
-            return
+    if the.real:
+        return  # to the prompt, on the terminal (micropython -i)
     print("main.py ended")
-    while not the.real:
+    while True:
         the.sleep(1_000_000)  # the prompt: timers go on, the watchdog bites
 
 

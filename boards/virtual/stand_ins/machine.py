@@ -245,6 +245,7 @@ class WDT:
 
     def feed(self):
         _the.watchdog_us = _the.now_us + _the.watchdog_timeout_us
+        _the.tell_watchdog()
         _the.plan()
 
 
