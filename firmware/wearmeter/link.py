@@ -88,8 +88,11 @@ class Link:
         self._random_u32 = random_u32
         self._log = log
         self._client = None
-        self._client_id = "wearmeter-" + device_id
-        self._topic = config.topic_root + "/" + device_id + "/"
+        # Bytes: umqtt.simple counts a text's characters where MQTT counts bytes.
+        self._topic = (config.topic_root + "/" + device_id + "/").encode()
+        self._client_id = b"wearmeter-" + device_id.encode()
+        self._user = config.user and config.user.encode()
+        self._password = config.password and config.password.encode()
         self._since_ms = 0
         self._pause_ms = 0
         self._most_ms = PAUSE_FIRST_MS
@@ -137,7 +140,7 @@ class Link:
         return self._start(now_ms)
 
     def publish(self, branch, payload, retain=False):
-        """Publish on this device's topic `branch` with QoS 1 and wait for the broker's PUBACK, at most 8 s.
+        """Publish on this device's topic `branch` (bytes) with QoS 1 and wait for the broker's PUBACK, at most 8 s.
 
         Returns False, with the link lost, if it did not come. That the broker has it says nothing about the relay.
         """
@@ -200,15 +203,15 @@ class Link:
         self._spent_ms = now_ms
         self.nonce = self._random_u32() % wire.MAX_ID + 1
         config = self._config
-        client = self._make_client(self._client_id, config.host, config.port, config.user, config.password, KEEPALIVE_S)
+        client = self._make_client(self._client_id, config.host, config.port, self._user, self._password, KEEPALIVE_S)
         client.set_callback(self._receive)
-        client.set_last_will(self._topic + "status", wire.last_will(self.nonce), True, 1)
+        client.set_last_will(self._topic + b"status", wire.last_will(self.nonce), True, 1)
         self._client = client
         gc.collect()  # TLS wants 20 KiB in one piece
         self._sockets.begin(CONNECT_MS)
         try:
             client.connect()
-            client.subscribe(self._topic + "down", 1)
+            client.subscribe(self._topic + b"down", 1)
         except Exception as error:
             return self._lost(_reason_of(error), error)
         self.state = ONLINE
@@ -237,7 +240,7 @@ class Link:
         return _TALKING_MS if self.talking or self._pinged else _QUIET_MS
 
     def _receive(self, topic, payload):
-        if topic != (self._topic + "down").encode():
+        if topic != self._topic + b"down":
             return  # Not asked for: some brokers send retained messages of neighbouring topics.
         try:
             fields = wire.parse_down(payload)

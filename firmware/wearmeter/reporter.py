@@ -241,7 +241,7 @@ class Reporter:
         self._asked_ms = now_ms
         link.talking = True
         link.publish(
-            "status",
+            b"status",
             wire.status(
                 link.nonce,
                 self._ledger.epoch,
@@ -265,7 +265,7 @@ class Reporter:
         if not self._welcomed and since_ms < WELCOME_MS:
             return
         if self._about_due:
-            self._about_due = not link.publish("about", self._about, True)
+            self._about_due = not link.publish(b"about", self._about, True)
             return
         if self._missing:
             # The relay has lost what it once acknowledged. Totals are absolute: one report stands for all of it.
@@ -290,7 +290,7 @@ class Reporter:
         self._sent = key
         self._sent_ms = now_ms
         self._tries += 1
-        link.publish("up", outbox.message(entry))
+        link.publish(b"up", outbox.message(entry))
 
     def _on_message(self, fields):
         kind = fields[1]

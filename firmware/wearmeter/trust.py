@@ -47,11 +47,11 @@ class Trust:
     def _open(self):
         config = self._config
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-        context.verify_mode = tls.CERT_REQUIRED
+        context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]
         context.load_verify_locations(_read(config.ca_path))
         if config.client_cert:
             context.load_cert_chain(_read(config.client_cert), _read(config.client_key))
-        context.verify_callback = self._note_beginning
+        context.verify_callback = self._note_beginning  # type: ignore[attr-defined]
         self._context = context
 
     def _note_beginning(self, certificate, depth):
@@ -63,7 +63,7 @@ class Trust:
             return 0
         if fields[0] < 50:  # of this century; an older root says nothing that our own floor does not
             fields[0] += 2000
-            begins_s = time.mktime(fields + [0, 0]) - time.mktime((2000, 1, 1, 0, 0, 0, 0, 0)) + _UTC_2000_S
+            begins_s = time.mktime(tuple(fields + [0, 0])) - time.mktime((2000, 1, 1, 0, 0, 0, 0, 0)) + _UTC_2000_S
             self._begins_s = max(self._begins_s, begins_s)
         return 0
 
