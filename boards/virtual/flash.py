@@ -18,7 +18,7 @@ HEADER = "<4sIQQQ"
 HEADER_BYTES = struct.calcsize(HEADER)
 
 ERASED = b"\xff" * BLOCK_BYTES
-CACHED_BLOCKS = 32  # the PC's system calls are what a run would spend its time on
+CACHED_BLOCKS = 8  # the PC's system calls are what a run would spend its time on
 SYNC, BLOCK_COUNT, BLOCK_SIZE, BLOCK_ERASE = 3, 4, 5, 6
 
 
