@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup build demo test relay lint size clean
+.PHONY: help venv setup build demo test torture relay lint size clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: setup ## a week of a vacuum, from motor to Alexa event [SCENARIO=file] [SE
 test: setup ## lint and every test: on CPython, on MicroPython and end to end [TESTS=path] [JOBS=n]
 	@$(PY) -m tools.setup.system_packages
 	@exec $(PY) -m pytest -n $(JOBS) --dist worksteal --hypothesis-seed=$(HYPOTHESIS_SEED) $(TESTS)
+
+torture: setup ## cut, kill, damage and reorder for a while [SECONDS=300] [SEED=n] [ONLY=power] [REPLAY=id]
+	@exec $(PY) -m tools.torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(REPLAY),--replay $(REPLAY))
 
 relay: venv ## run the relay by itself [ARGS="--broker HOST:PORT ..."], or ARGS=--help
 	@exec $(PY) -m tools.relay run $(ARGS)

@@ -1,0 +1,186 @@
+"""What really happened to a unit, and the promises that follow from it.
+
+Promise 1: never more than the truth, never less by more than a second a power cut. Promise 2: a replacement that was
+acknowledged is there, once, until it is undone. Promise 3: a sequence is never used for something else, and each
+replacement reaches the relay once. Promise 4: totals are absolute, and never go back.
+"""
+
+from wearmeter import cbor, wire
+
+LOST_AT_A_CUT_MS = 1000
+
+
+class Broken(Exception):
+    """A promise was broken; the text says which and how."""
+
+
+class Truth:
+    """`runs`: for each input, [start, end] in true microseconds. `acts`: replacements and undos that are in flash, as
+    (tick began, done, index, is replacement, total in ms, generation, source), in order. `sent`: all that reached the
+    relay, as (true microseconds, fields)."""
+
+    def __init__(self, inputs):
+        self.inputs = inputs  # that of each consumable
+        self.runs = {name: [] for name in inputs}
+        self.acts = []
+        self.maybe = None  # an act that was under way at the last cut
+        self.sent = []
+        self.orders = []  # (true microseconds, command) that the relay has sent
+        self.cut_us = []
+        self.held_up_us = 0  # edges that came while a flash operation held up their interrupt
+        self.epoch = 0
+
+    def at(self, cut_us):
+        """Return the truth of a unit whose power was cut at `cut_us`."""
+        then = Truth(self.inputs)
+        for name, runs in self.runs.items():
+            then.runs[name] = [[a, min(b, cut_us)] for a, b in runs if a < cut_us]
+        then.acts = [act for act in self.acts if act[1] <= cut_us]
+        later = [act for act in self.acts if act[0] <= cut_us < act[1]]
+        then.maybe = later[0] if later else None
+        then.sent = [message for message in self.sent if message[0] <= cut_us]
+        then.orders = [order for order in self.orders if order[0] <= cut_us]
+        then.cut_us = [earlier_us for earlier_us in self.cut_us if earlier_us < cut_us] + [cut_us]
+        then.held_up_us = self.held_up_us
+        then.epoch = self.epoch
+        return then
+
+    @property
+    def cuts(self):
+        return len(self.cut_us)
+
+    def unanswered(self):
+        """Return the commands that the relay sends again."""
+        answered = [fields[6] for fields in self.messages() if fields[1] == wire.ANSWER]
+        return [command for _, command in self.orders if command[0] not in answered]
+
+    def ran_us(self, index, until_us):
+        return sum([min(b, until_us) - a for a, b in self.runs[self.inputs[index]] if a < until_us])
+
+    # ---- after a start
+
+    def check_start(self, app, now_us):
+        """The state that a start finds in flash. `maybe` is settled by it."""
+        ledger = app.ledger
+        if app.faults.bits:
+            raise Broken("a power cut alone raised the faults %d" % app.faults.bits)
+        if self.epoch != ledger.epoch:
+            if self.epoch and (self.sent or self.acts or self.most_us(now_us) > LOST_AT_A_CUT_MS * 1000 * self.cuts):
+                raise Broken("the epoch changed")
+            self.epoch = ledger.epoch
+        self.check_totals(ledger, now_us)
+        if self.maybe and self._matches(ledger, self.acts + [self.maybe]):
+            self.acts.append(self.maybe)
+        elif not self._matches(ledger, self.acts):
+            raise Broken(
+                "promise 2: parts %s, acknowledged %s, under way %s"
+                % ([(p.generation, p.at_replacement_ms) for p in ledger.consumables], self.acts, self.maybe)
+            )
+        self.maybe = None
+        box = app.outbox
+        used = [fields[3] for fields in self.messages() if fields[2] == ledger.epoch]
+        if used and max(used) >= box.next_sequence:
+            raise Broken("promise 3: next sequence %d, already sent %d" % (box.next_sequence, max(used)))
+        sequences = [entry[2] for entry in box.entries if entry[1] == ledger.epoch]
+        if sequences != sorted(set(sequences)) or (sequences and sequences[-1] >= box.next_sequence):
+            raise Broken("promise 3: queue %s, next sequence %d" % (sequences, box.next_sequence))
+
+    def most_us(self, now_us):
+        return max([self.ran_us(index, now_us) for index in range(len(self.inputs))])
+
+    def check_totals(self, ledger, now_us):
+        """Promise 1, at any moment."""
+        for index, part in enumerate(ledger.consumables):
+            true_us = self.ran_us(index, now_us)
+            most_ms = true_us // 1000
+            least_ms = (true_us - self.held_up_us) // 1000 - LOST_AT_A_CUT_MS * self.cuts - 1
+            if not least_ms <= part.lifetime_ms <= most_ms:
+                raise Broken(
+                    "promise 1: consumable %d counted %d ms, ran %d ms, %d cuts"
+                    % (index, part.lifetime_ms, most_ms, self.cuts)
+                )
+
+    def fitted(self, acts):
+        """Return for each consumable the totals at its replacements."""
+        stacks = [[] for _ in self.inputs]
+        for _, _, index, is_replacement, total_ms, _, _ in acts:
+            if is_replacement:
+                stacks[index].append(total_ms)
+            else:
+                stacks[index].pop()
+        return stacks
+
+    def _matches(self, ledger, acts):
+        for part, stack in zip(ledger.consumables, self.fitted(acts)):
+            if part.generation != 1 + len(stack) or part.at_replacement_ms != (stack[-1] if stack else 0):
+                return False
+        return True
+
+    # ---- what reaches the relay
+
+    def messages(self):
+        return [fields for _, fields in self.sent]
+
+    def check_message(self, payload, now_us):
+        """An up message that leaves the device."""
+        fields = cbor.decode(payload)
+        if fields[5]:
+            raise Broken("a power cut alone made the faults %d reach the relay" % fields[5])
+        if fields[1] == wire.REPORT:
+            for index in range(len(self.inputs)):
+                lifetime_s, generation, used_s = fields[6][3 * index : 3 * index + 3]
+                if lifetime_s * 1000000 > self.ran_us(index, now_us) or used_s > lifetime_s or used_s < 0:
+                    raise Broken("promise 1: report %s of %d us" % (fields, self.ran_us(index, now_us)))
+        for _, before in self.sent:
+            if before[2:4] == fields[2:4] and _meaning(before) != _meaning(fields):
+                raise Broken("promise 3: %s and %s" % (before, fields))
+            if before[1] == fields[1] == wire.REPLACEMENT and before[6:8] == fields[6:8] and before[2:4] != fields[2:4]:
+                raise Broken("promise 2: sent twice, %s and %s" % (before, fields))
+        self.sent.append((now_us, fields))
+
+    def check_end(self, app, now_us):
+        """The end of a history: everything has been sent, and nobody can undo anything any more."""
+        ledger = app.ledger
+        self.check_totals(ledger, now_us)
+        if app.outbox.entries:
+            raise Broken("promise 3: still queued %s" % app.outbox.entries)
+        messages = sorted(self.messages(), key=lambda fields: fields[3])
+        reports = [fields for fields in messages if fields[1] == wire.REPORT and fields[2] == ledger.epoch]
+        totals = []
+        for part in ledger.consumables:
+            totals += [part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
+        if not reports or reports[-1][6] != totals:
+            raise Broken("promise 3: the relay's newest report is %s, the ledger has %s" % (reports[-1:], totals))
+        for older, newer in zip(reports, reports[1:]):
+            for at in range(0, len(totals), 3):
+                if newer[6][at] < older[6][at] or newer[6][at + 1] < older[6][at + 1]:
+                    raise Broken("promise 4: totals went back, %s, %s" % (older, newer))
+        replaced = {}
+        for fields in messages:
+            if fields[1] == wire.REPLACEMENT:
+                replaced[tuple(fields[6:8])] = fields[8:10]
+        wanted = {}
+        for index, stack in enumerate(self.fitted(self.acts)):
+            before_ms = 0
+            for at, total_ms in enumerate(stack):
+                wanted[(index, at + 2)] = [total_ms // 1000, (total_ms - before_ms) // 1000]
+                before_ms = total_ms
+        if replaced != wanted:
+            raise Broken("promise 2: the relay has the replacements %s, made were %s" % (replaced, wanted))
+        self._check_order(messages)
+
+    def _check_order(self, messages):
+        """A report speaks of a new part only after its replacement was told, by sequence."""
+        told = [1] * len(self.inputs)
+        for fields in messages:
+            if fields[1] == wire.REPLACEMENT:
+                told[fields[6]] = max(told[fields[6]], fields[7])
+            elif fields[1] == wire.REPORT:
+                for index in range(len(told)):
+                    if fields[6][3 * index + 1] != told[index]:
+                        raise Broken("promise 4: %s after replacements %s" % (fields, told))
+
+
+def _meaning(fields):
+    """What may not change when a message is sent again: not its time, its faults, or what it stands for."""
+    return fields[1:4] + (fields[6:7] if fields[1] == wire.REPORT else fields[6:])
