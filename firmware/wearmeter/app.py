@@ -15,7 +15,7 @@ from micropython import const
 
 from wearmeter import VERSION, checked, config, faults, last_good, ledger, outbox, product, reporter, schedule, wire
 from wearmeter.clock import Clock
-from wearmeter.drivers import button, current, led, level
+from wearmeter.drivers import button, led
 from wearmeter.store import Store
 from wearmeter.tick import PERIOD_MS, Tick
 
@@ -105,14 +105,16 @@ class App:
         inputs = []
         parts_of = []
         for source in self.product.inputs:
-            inputs.append(self._input(source))
+            inputs.append(
+                source.open(board, source.signal, self.product.max_on_ms, time.ticks_ms, time.ticks_diff)
+            )
             parts_of.append(tuple([at for at, part in enumerate(parts) if part.input == source.name]))
         buttons = []
         for part in () if self.safe else parts:
             pull = "up" if part.button_active == 0 else "down"
             pin = board.level_input(part.button_signal, pull)
             buttons.append(button.Button(pin, part.button_active, time.ticks_diff))
-        light = led.Led(board.output(self.product.led_signal), self.product.led_active)
+        light = led.Led(self._light(), self.product.led_active)
         self.tick = Tick(
             self.ledger,
             self.store,
@@ -134,13 +136,13 @@ class App:
                 self.tick.released[index] = self.outbox.released[index]
         self.tick.want_second_home = self.first_boot
 
-    def _input(self, source):
-        max_on_ms = self.product.max_on_ms
-        if source.driver == "level":
-            pin = self.board.level_input(source.signal, "down" if source.active else "up")
-            return level.LevelInput(pin, source.active, max_on_ms, time.ticks_ms, time.ticks_diff)
-        adc = self.board.analog_input(source.signal)
-        return current.CurrentInput(adc, source.on_raw, source.off_raw, max_on_ms, time.ticks_diff)
+    def _light(self):
+        product = self.product
+        if product.led_color is None or self.safe:
+            return self.board.output(product.led_signal)
+        from wearmeter.drivers.pixel import Pixel
+
+        return Pixel(self.board.pixel(product.led_signal), product.led_color)
 
     def start(self, make_link):
         """Begin to count; then make the link by `make_link(app)`, where there is a config, and who speaks over it.

@@ -24,36 +24,35 @@ def load(path):
 class Fields:
     """Takes the fields of one JSON object `data`; `where` names it in errors: the file and the way to it.
 
-    Call `done` at the end: a field that nobody took is a mistake, too.
+    A field without a `default` must be there. Call `done` at the end: a field that nobody took is a mistake, too.
     """
 
     def __init__(self, data, where):
-        if not isinstance(data, dict):
-            raise FileError("%s: is %s, allowed: an object" % (where, _show(data)))
         self._data = data
         self._where = where
         self._taken = set()
 
-    def _fail(self, key, allowed):
+    def fail(self, key, allowed):
+        """Refuse the value of `key`."""
         shown = _show(self._data[key]) if key in self._data else "missing"
         raise FileError("%s: %s is %s, allowed: %s" % (self._where, key, shown, allowed))
 
-    def _take(self, key, default):
-        self._taken.add(key)
-        if key in self._data:
-            return self._data[key]
-        if default is REQUIRED:
-            self._fail(key, "a value")
-        return default
+    def has(self, key):
+        """Whether the field is there."""
+        return key in self._data
 
-    def whole(self, key, low, high, default):
+    def _take(self, key, default=...):
+        self._taken.add(key)
+        return self._data.get(key, default)
+
+    def whole(self, key, low, high, default=...):
         """A whole number from `low` to `high`."""
         value = self._take(key, default)
         if type(value) is not int or not low <= value <= high:
-            self._fail(key, "a whole number from %d to %d" % (low, high))
+            self.fail(key, "a whole number from %d to %d" % (low, high))
         return value
 
-    def text(self, key, low, high, default, secret=False):
+    def text(self, key, low, high, default=..., secret=False):
         """A text of `low` to `high` bytes, or None where `default` is None. A secret's value is never shown."""
         value = self._take(key, default)
         if value is None and default is None:
@@ -61,56 +60,47 @@ class Fields:
         if not isinstance(value, str) or not low <= len(value.encode()) <= high:
             if secret and key in self._data:
                 self._data = {key: "(secret)"}
-            self._fail(key, "a text of %d to %d bytes" % (low, high))
+            self.fail(key, "a text of %d to %d bytes" % (low, high))
         return value
 
-    def choice(self, key, allowed, default):
+    def choice(self, key, allowed, default=...):
         """One of the values `allowed`."""
         value = self._take(key, default)
         if value not in allowed or isinstance(value, bool):
-            self._fail(key, " or ".join([_show(choice) for choice in allowed]))
-        return value
-
-    def flag(self, key, default):
-        """true or false."""
-        value = self._take(key, default)
-        if value is not True and value is not False:
-            self._fail(key, "true or false")
+            self.fail(key, " or ".join([_show(choice) for choice in allowed]))
         return value
 
     def object(self, key):
         """The object under `key`, as Fields."""
-        return Fields(self._take(key, REQUIRED), "%s: %s" % (self._where, key))
+        value = self._take(key)
+        if not isinstance(value, dict) or not value:
+            self.fail(key, "an object with fields")
+        return Fields(value, "%s: %s" % (self._where, key))
 
     def items(self, key, low, high):
         """The list of `low` to `high` objects under `key`, as a list of Fields."""
-        value = self._take(key, REQUIRED)
+        value = self._take(key)
         if not isinstance(value, list) or not low <= len(value) <= high:
-            self._fail(key, "a list of %d to %d objects" % (low, high))
-        return [Fields(item, "%s: %s[%d]" % (self._where, key, at)) for at, item in enumerate(value)]
+            self.fail(key, "a list of %d to %d objects" % (low, high))
+        parts = []
+        for at, item in enumerate(value):
+            if not isinstance(item, dict):
+                self.fail(key, "objects only")
+            parts.append(Fields(item, "%s: %s[%d]" % (self._where, key, at)))
+        return parts
 
     def texts(self, key, low, high):
-        """An object of texts, each of `low` to `high` bytes, with at least one member."""
-        value = self._take(key, REQUIRED)
-        if not isinstance(value, dict) or not value:
-            self._fail(key, "an object with at least one text")
-        part = Fields(value, "%s: %s" % (self._where, key))
-        for name in value:
-            part.text(name, low, high, REQUIRED)
-        return value
-
-    def fail(self, key, allowed):
-        """Refuse the value of `key` for a reason of the caller's."""
-        self._fail(key, allowed)
+        """An object of texts, each of `low` to `high` bytes, with at least one member, as a dict."""
+        part = self.object(key)
+        for name in part._data:
+            part.text(name, low, high)
+        return part._data
 
     def done(self):
         """Refuse fields that nobody took."""
         for key in self._data:
             if key not in self._taken:
                 raise FileError("%s: %s is unknown, allowed: %s" % (self._where, key, ", ".join(sorted(self._taken))))
-
-
-REQUIRED = object()
 
 
 def _show(value):

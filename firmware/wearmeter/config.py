@@ -3,7 +3,7 @@
 Plain TCP to the broker is used only where the file says `"transport": "plain"` in so many words.
 """
 
-from wearmeter.checked import REQUIRED, Fields
+from wearmeter.checked import Fields
 
 _ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
@@ -13,13 +13,13 @@ class Config:
 
     def __init__(self, data, where):
         fields = Fields(data, where)
-        fields.choice("schema", (1,), REQUIRED)
+        fields.choice("schema", (1,))
         wifi = fields.object("wifi")
-        self.ssid = wifi.text("ssid", 1, 32, REQUIRED)
+        self.ssid = wifi.text("ssid", 1, 32)
         self.wifi_password = wifi.text("password", 8, 63, None, secret=True)
         wifi.done()
         broker = fields.object("broker")
-        self.host = broker.text("host", 1, 253, REQUIRED)
+        self.host = broker.text("host", 1, 253)
         self.transport = broker.choice("transport", ("tls", "plain"), "tls")
         self.port = broker.whole("port", 1, 65535, 8883 if self.transport == "tls" else 1883)
         self.ca_path = broker.text("ca", 1, 64, "/ca.pem")

@@ -25,9 +25,11 @@ def load(path, home, make):
         made = make(data, path)
     except checked.FileError as error:
         try:
-            return make(copy, path), str(error)
+            if isinstance(copy, dict):
+                return make(copy, path), str(error)
         except checked.FileError:
-            raise error
+            pass  # Another firmware's, or another board's: it is of no use here.
+        raise error
     if copy != data:
         home.save(json.dumps(data).encode())  # Where it is refused, the file itself is good, and that is what counts.
     return made, None

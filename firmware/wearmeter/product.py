@@ -4,26 +4,25 @@ The order of the consumables is their identity in the ledger and on the wire: ap
 Limits are Amazon's where it has any (six named attributes of up to 256 characters, instance and friendly names).
 """
 
-from wearmeter.checked import REQUIRED, Fields
+from wearmeter.checked import Fields
 
-DRIVERS = ("level", "current")
+DRIVERS = ("level", "current", "mains", "tachometer")
+
+
+def _driver(name):
+    return __import__("wearmeter.drivers." + name, None, None, ("options",))
 
 
 class Input:
-    """One run-time input: `name`, `driver`, `signal` (a name in the board's PINS) and the driver's own options."""
+    """One run-time input: `name`, `signal` (a name in the board's PINS) and `open` of its driver, see drivers/."""
 
     def __init__(self, fields, signals):
-        self.name = fields.text("name", 1, 16, REQUIRED)
-        self.driver = fields.choice("driver", DRIVERS, REQUIRED)
-        self.signal = fields.choice("signal", signals, REQUIRED)
-        self.active = self.on_raw = self.off_raw = 0
-        if self.driver == "level":
-            self.active = fields.choice("active", (0, 1), 1)
-        else:
-            self.on_raw = fields.whole("on_raw", 1, 65535, REQUIRED)
-            self.off_raw = fields.whole("off_raw", 0, 65534, REQUIRED)
-            if self.off_raw >= self.on_raw:
-                fields.fail("off_raw", "less than on_raw")
+        self.name = fields.text("name", 1, 16)
+        driver = fields.choice("driver", DRIVERS)
+        self.signal = fields.choice("signal", signals)
+        self.open = _driver(driver).options(fields)
+        if fields.has("wear") and driver != "level":
+            self.open = _driver("wear").options(fields, self.open)
         fields.done()
 
 
@@ -31,13 +30,13 @@ class Part:
     """One consumable as the product describes it."""
 
     def __init__(self, fields, signals, input_names):
-        self.instance = fields.text("instance", 1, 64, REQUIRED)
-        self.input = fields.choice("input", input_names, REQUIRED)
+        self.instance = fields.text("instance", 1, 64)
+        self.input = fields.choice("input", input_names)
         button = fields.object("button")
-        self.button_signal = button.choice("signal", signals, REQUIRED)
+        self.button_signal = button.choice("signal", signals)
         self.button_active = button.choice("active", (0, 1), 0)
         button.done()
-        self.rated_life_h = fields.whole("rated_life_h", 1, 100000, REQUIRED)
+        self.rated_life_h = fields.whole("rated_life_h", 1, 100000)
         self.replenishment_id = fields.text("replenishment_id", 1, 128, None)
         self.names = fields.texts("names", 1, 128)
         fields.done()
@@ -52,13 +51,19 @@ class Product:
     def __init__(self, data, where, signals):
         signals = sorted(signals)
         fields = Fields(data, where)
-        fields.choice("schema", (1,), REQUIRED)
-        self.model = fields.text("model", 1, 64, REQUIRED)
-        self.manufacturer = fields.text("manufacturer", 1, 64, REQUIRED)
-        self.description = fields.text("description", 1, 128, REQUIRED)
+        fields.choice("schema", (1,))
+        self.model = fields.text("model", 1, 64)
+        self.manufacturer = fields.text("manufacturer", 1, 64)
+        self.description = fields.text("description", 1, 128)
         self.max_on_ms = fields.whole("max_on_h", 1, 24, 6) * 3600000
         led = fields.object("led")
-        self.led_signal = led.choice("signal", signals, REQUIRED)
+        self.led_signal = led.choice("signal", signals)
+        # An LED on a pin, lit at level `active`; or a NeoPixel that lights in `color`.
+        self.led_color = None
+        if led.has("color"):
+            color = led.object("color")
+            self.led_color = [color.whole(part, 0, 255) for part in ("red", "green", "blue")]
+            color.done()
         self.led_active = led.choice("active", (0, 1), 1)
         led.done()
         self.inputs = [Input(part, signals) for part in fields.items("inputs", 1, 8)]

@@ -69,10 +69,10 @@ class Shelf:
         return True
 
 
-def raises(error, function, *arguments):
+def raises(error, function, *arguments, **options):
     """Return the text of the `error` that function(*arguments) raises; fails if it does not."""
     try:
-        function(*arguments)
+        function(*arguments, **options)
     except error as raised:
         return str(raised)
     raise AssertionError("%s was not raised" % error.__name__)

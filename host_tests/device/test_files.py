@@ -118,10 +118,10 @@ def test_mistakes_in_a_product_are_named():
         (nine, ("consumables", "1 to 8")),
         (twice, ("consumables", "only once")),
         (no_input, ("consumables[0]", "input", '"turbine"', '"suction"')),
-        (reversed_threshold, ("inputs[0]", "off_raw", "less than on_raw")),
+        (reversed_threshold, ("inputs[0]", "off_raw", "0 to 4")),
         (unknown_signal, ("inputs[0]", "signal", '"turbine"', '"suction_motor"')),
         (one_pin_for_two, ("led", "only once")),
-        (nameless, ("names", "at least one")),
+        (nameless, ("names", "an object with fields")),
     ):
         data = good_product()
         change(data)

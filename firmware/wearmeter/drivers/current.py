@@ -7,10 +7,22 @@ sagging or rippling motor from counting as stopped. Both are readings of `read_u
 from wearmeter.meter import Meter
 
 
+def options(fields):
+    """`on_raw` and `off_raw`, as above."""
+    on_raw = fields.whole("on_raw", 1, 65535)
+    off_raw = fields.whole("off_raw", 0, on_raw - 1)
+
+    def open(board, signal, max_on_ms, ticks_ms, ticks_diff):
+        return CurrentInput(board.analog_input(signal), on_raw, off_raw, max_on_ms, ticks_diff)
+
+    return open
+
+
 class CurrentInput:
     """`adc` has read_u16(); `ticks_diff` is that of the module time."""
 
     noisy = False
+    power = 0  # the latest reading, for wear.py
 
     def __init__(self, adc, on_raw, off_raw, max_on_ms, ticks_diff):
         self._adc = adc
@@ -20,5 +32,5 @@ class CurrentInput:
 
     def sample(self, now_ms):
         """Return the whole milliseconds that the motor ran since the last call."""
-        raw = self._adc.read_u16()
+        self.power = raw = self._adc.read_u16()
         return self.meter.sample(raw >= (self._off_raw if self.meter.on else self._on_raw), now_ms)

@@ -14,6 +14,17 @@ _MAX_EDGES = const(50)
 _REST_TICKS = const(50)
 
 
+def options(fields):
+    """`active`: the level while the motor runs, 1 where nothing is said."""
+    active = fields.choice("active", (0, 1), 1)
+
+    def open(board, signal, max_on_ms, ticks_ms, ticks_diff):
+        pin = board.level_input(signal, "down" if active else "up")
+        return LevelInput(pin, active, max_on_ms, ticks_ms, ticks_diff)
+
+    return open
+
+
 class LevelInput:
     """`pin` is a machine.Pin (value, irq); `ticks_ms` and `ticks_diff` are those of the module time."""
 

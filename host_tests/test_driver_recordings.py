@@ -1,0 +1,67 @@
+"""The mains driver on waveforms rebuilt from recordings of a real vacuum's current, harmonic by harmonic."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+
+from host_tests.device.fakes import Ticks, ticks_diff
+from wearmeter.drivers.mains import MainsInput
+
+COUNTS_PER_AMPERE = 120.0
+ON_AMPERES = 0.5
+ORDERS = {1: "Fundamental Frequency (50Hz)", 3: "Third", 5: "Fifth", 7: "Seventh", 9: "Ninth"}
+
+
+class Recording:
+    """An ADC that sees second by second what the recording says."""
+
+    def __init__(self, rows: list[dict[str, str]], hz: int) -> None:
+        columns = {order: next(name for name in rows[0] if name.startswith(start)) for order, start in ORDERS.items()}
+        self.waves: list[list[float]] = []
+        self.rms: list[float] = []
+        for row in rows:
+            rms = float(row["RMS Current"])
+            parts = {order: float(row[column]) for order, column in columns.items()}
+            power = math.sqrt(sum(part * part for part in parts.values()))
+            scale = rms * math.sqrt(2) / power if power else 0.0
+            if not power:
+                parts, scale = {1: 1.0}, rms * math.sqrt(2)
+            self.rms.append(rms)
+            wave = [  # one tenth of a second: whole cycles
+                scale * sum(a * math.sin(2 * math.pi * k * hz * ms / 1000) for k, a in parts.items())
+                for ms in range(100)
+            ]
+            self.waves.append(wave)
+        self.ms = 0
+
+    def read_u16(self) -> int:
+        ampere = self.waves[self.ms // 1000][self.ms % 100]
+        raw = max(0, min(4095, int(2048 + COUNTS_PER_AMPERE * ampere + (self.ms * 7919 % 7 - 3))))
+        return raw << 4 | raw >> 8
+
+
+@pytest.mark.parametrize("hz", [50, 60])
+@pytest.mark.parametrize("name", ["recording-1.csv", "recording-2.csv"])
+def test_each_run_of_a_recording_is_counted_and_nothing_else(shared: Path, name: str, hz: int) -> None:
+    with open(shared / "data" / "vacuum-current" / name) as file:
+        adc = Recording(list(csv.DictReader(file)), hz)
+    ticks = Ticks()
+    on = int(ON_AMPERES * COUNTS_PER_AMPERE)
+    source = MainsInput(adc, on, on // 2, 6 * 3600000, ticks_diff)
+    counted = 0
+    for ms in range(len(adc.waves) * 1000):
+        adc.ms = ms
+        source.take(None)
+        if ticks.go(1) % 100 == 0:
+            counted += source.sample(ticks())
+    running = [rms > ON_AMPERES for rms in adc.rms]
+    true_ms = 1000 * sum(running)
+    runs = sum(1 for before, now in zip([False, *running], running, strict=False) if now and not before)
+    assert runs >= 3
+    # A second at the border of a run that is between the two thresholds may count, too.
+    between = 1000 * sum(1 for rms in adc.rms if ON_AMPERES / 2 <= rms <= ON_AMPERES)
+    assert true_ms - 300 * runs <= counted <= true_ms + between, (counted, true_ms, runs, between)
