@@ -2,8 +2,8 @@
 
 The world's time may rush only while nobody owes the device an answer. So this looks at the packets that pass:
 CONNECT, SUBSCRIBE, PINGREQ and PUBLISH with QoS 1 are answered by the broker, and what goes to .../up and .../status
-is answered by the relay with a message. What is sent in another protocol counts as answered by the next bytes; of TLS,
-only records that are too long for an acknowledgment.
+is answered by the relay with a message. What is sent in another protocol counts as answered by the next bytes. In TLS
+any record may ask for several answers, but for those as long as a PUBACK; so the world waits a little after each.
 """
 
 _CONNECT, _CONNACK, _PUBLISH, _PUBACK = 1, 2, 3, 4
@@ -11,7 +11,7 @@ _SUBSCRIBE, _SUBACK, _PINGREQ, _PINGRESP = 8, 9, 12, 13
 _ANSWER = {_CONNECT: _CONNACK, _SUBSCRIBE: _SUBACK, _PINGREQ: _PINGRESP}
 _HEAD_BYTES = 160  # of a packet's body: enough for its topic
 _TLS_HANDSHAKE = 22
-_SMALL_BYTES = 40  # an encrypted packet of up to this size is taken for an acknowledgment
+_TLS_PUBACK_BYTES = (25, 26, 33)  # 4 bytes in a record of ChaCha20 or AES-GCM, TLS 1.2 or 1.3
 
 
 class Packets:
@@ -83,7 +83,7 @@ class Answers:
             self.is_mqtt = data[0] == _CONNECT << 4
             self.is_tls = data[0] == _TLS_HANDSHAKE
         if not self.is_mqtt:
-            if not self.is_tls or len(data) > _SMALL_BYTES:
+            if not self.is_tls or len(data) not in _TLS_PUBACK_BYTES:
                 self.opaque = True
             return
         for first, head in self.out.feed(data):
@@ -98,7 +98,7 @@ class Answers:
 
     def received(self, data):
         if not self.is_mqtt:
-            self.opaque = False
+            self.opaque = self.is_tls
             return
         for first, _ in self.back.feed(data):
             self._owe(first >> 4, -1)

@@ -33,6 +33,7 @@ _POLL, _CLOSE = 3, 4
 _POLLIN, _POLLOUT, _POLLERR, _POLLHUP = 1, 4, 8, 16
 _SEND_BUFFER_BYTES = 5744  # TCP_SND_BUF: so much is taken while nobody acknowledges
 _PATIENCE_MS = 2000  # real time that the host's processes have to answer
+_TLS_PATIENCE_MS = 150  # the same after an answer, where nobody can tell whether another is due
 
 
 def _station_up():
@@ -274,7 +275,10 @@ class socket(io.IOBase):
             self.answers.forget()
         else:
             self.answers.received(memoryview(buffer)[:count])
-            self.patience_ms = self.full_patience_ms if self.answers.due() else 0
+            if self.answers.is_tls:
+                self.patience_ms = _TLS_PATIENCE_MS
+            else:
+                self.patience_ms = self.full_patience_ms if self.answers.due() else 0
         return count
 
     def _nothing(self):
