@@ -211,6 +211,8 @@ class Relay:
 
     def _on_other(self, arrival: Arrival) -> None:
         device, payload = arrival.device, arrival.payload
+        if not payload and arrival.kind != "stray":
+            return  # somebody has cleared a retained message
         if arrival.kind == "status":
             status = wire.decode_status(payload)
             held = self._persist(lambda: self.store.status(device, status))

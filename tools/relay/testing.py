@@ -63,16 +63,16 @@ class FakeDevice:
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
-        assert subscribed.wait(5), "no broker"
+        assert subscribed.wait(20), "no broker"
         status = [1, 1, nonce, epoch, 0, 0, 3, 1, "0.1.0", 1, 0]
         self.publish("status", wire.encode(status), retain=True)
         return self
 
     def publish(self, kind: str, payload: bytes, retain: bool = False) -> None:
         """Publish at QoS 1; returns when the broker has it."""
-        self._client.publish(self._topic(kind), payload, qos=1, retain=retain).wait_for_publish(5)
+        self._client.publish(self._topic(kind), payload, qos=1, retain=retain).wait_for_publish(20)
 
-    def wait(self, kind: int, count: int = 1, timeout_s: float = 5.0) -> list[list[Any]]:
+    def wait(self, kind: int, count: int = 1, timeout_s: float = 20.0) -> list[list[Any]]:
         """Return the down messages of one kind, once there are `count` of them. Raises AssertionError."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._of(kind)) >= count, timeout_s)
@@ -104,7 +104,7 @@ class FakeDevice:
             self._changed.notify_all()
 
 
-def wait_until(condition: Any, timeout_s: float = 5.0) -> bool:
+def wait_until(condition: Any, timeout_s: float = 20.0) -> bool:
     """Return whether `condition()` comes true in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
