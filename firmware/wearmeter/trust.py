@@ -22,7 +22,7 @@ _MARK = b"\x17\x0d"  # DER: UTCTime of 13 characters; the first in a certificate
 
 class Trust:
     """`set_rtc(utc_s)` sets the chip's clock. Nothing is read before the first connection: a missing or damaged file
-    then fails it, with an OSError or ValueError, and never makes it a plain one."""
+    then fails it, with a ValueError, and never makes it a plain one."""
 
     def __init__(self, config, clock, ledger, set_rtc):
         self._config = config
@@ -69,5 +69,8 @@ class Trust:
 
 
 def _read(path):
-    with open(path, "rb") as file:
-        return file.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        raise ValueError(path)

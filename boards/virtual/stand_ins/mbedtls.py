@@ -1,10 +1,11 @@
 """`tls` as on the ESP32: mbedTLS, for real, over the stand-in's sockets; boot.py puts it in that module's place.
 
-What differs from the PC: a certificate's dates are judged by the RTC, which says 2000 after each power-on (the PC's
+What differs from the PC: certificates and keys may be PEM; a certificate's dates are judged by the RTC, which says 2000 after each power-on (the PC's
 own mbedTLS judges them by the PC's clock besides), and a handshake's arithmetic takes a second in which no callback
 runs. A wrong date is a ValueError with mbedTLS's words, as for any other fault of a certificate.
 """
 
+import binascii as _binascii
 import time as _time
 import tls as _pc
 import world as _world
@@ -15,6 +16,20 @@ MBEDTLS_VERSION = _pc.MBEDTLS_VERSION
 
 _the = _world.the
 _HANDSHAKE_MS = 1000
+
+
+def _ders(data):
+    """What mbedTLS on the PC reads, from what it reads on the ESP32: one DER, or PEM with any number of blocks."""
+    if b"-----BEGIN " not in data:
+        return [data]
+    found = []
+    for block in data.split(b"-----BEGIN ")[1:]:
+        body = block[block.find(b"-----") + 5 :]
+        end = body.find(b"-----END ")
+        if end < 0:
+            raise ValueError("invalid cert")
+        found.append(_binascii.a2b_base64(body[:end].replace(b"\n", b"").replace(b"\r", b"")))
+    return found
 
 
 def _moments(certificate):
@@ -59,10 +74,11 @@ class SSLContext:
         self._context.set_ciphers(ciphers)
 
     def load_cert_chain(self, cert, key):
-        self._context.load_cert_chain(cert, key)
+        self._context.load_cert_chain(_ders(cert)[0], _ders(key)[0])
 
     def load_verify_locations(self, cadata):
-        self._context.load_verify_locations(cadata)
+        for der in _ders(cadata):
+            self._context.load_verify_locations(der)
 
     def wrap_socket(self, sock, *, server_side=False, do_handshake_on_connect=True, server_hostname=None):
         words = []

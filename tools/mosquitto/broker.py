@@ -1,0 +1,126 @@
+"""Makes a folder for mosquitto and runs it there.
+
+with Mosquitto(folder, authority, {"vacuum1": "its password", "relay": "..."}) as broker:
+    ... broker.password_port, broker.certificate_port ...
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tools.mosquitto.certificates import Authority, Pair
+from tools.setup import system_packages
+
+HERE = Path(__file__).resolve().parent
+START_S = 10.0
+PBKDF2_ROUNDS = 101  # mosquitto's own default
+
+
+class MosquittoError(Exception):
+    """The broker did not start; one line."""
+
+
+def password_line(user: str, password: str) -> str:
+    """A line of mosquitto's password file: PBKDF2-HMAC-SHA512, salted."""
+    salt = secrets.token_bytes(12)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, PBKDF2_ROUNDS)
+    shown = [base64.b64encode(part).decode() for part in (salt, digest)]
+    return f"{user}:$7${PBKDF2_ROUNDS}${shown[0]}${shown[1]}\n"
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+class Mosquitto:
+    """One mosquitto with tools/mosquitto's configuration, on loopback, in `directory`. Its log is `log`.
+
+    `start` and `stop` again: the same ports, and nothing remembered. Raises MosquittoError.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        authority: Authority,
+        passwords: dict[str, str],
+        root: str = "wearmeter",
+        hosts: tuple[str, ...] = ("broker.example", "127.0.0.1"),
+        certificate: Pair | None = None,
+    ) -> None:
+        self.directory = directory
+        self.log = directory / "mosquitto.log"
+        self.password_port, self.certificate_port = free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "ca.pem").write_bytes(authority.pem)
+        (certificate or authority.broker(list(hosts))).write(directory, "broker")
+        lines = "".join(password_line(user, password) for user, password in passwords.items())
+        (directory / "passwords").touch(mode=0o600)
+        (directory / "passwords").write_text(lines)
+        places = {
+            "@directory": str(directory),
+            "@address": "127.0.0.1",
+            "@password_port": str(self.password_port),
+            "@certificate_port": str(self.certificate_port),
+            "@root": root,
+        }
+        for name in ("mosquitto.conf", "acl"):
+            text = (HERE / name).read_text()
+            for place, value in places.items():
+                text = text.replace(place, value)
+            (directory / name).write_text(text)
+
+    def start(self) -> Mosquitto:
+        program = system_packages.where("mosquitto")
+        if program is None:
+            raise MosquittoError("mosquitto is not installed")
+        config = self.directory / "mosquitto.conf"
+        if os.geteuid() == 0:  # it would become the user mosquitto, who cannot read this folder
+            (self.directory / "as-root.conf").write_text(config.read_text() + "\nuser root\n")
+            config = self.directory / "as-root.conf"
+        with open(self.log, "ab") as log:
+            command = [program, "-v", "-c", str(config)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_S
+        while not self._listens():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise MosquittoError(f"mosquitto did not start: {' '.join(last)}")
+            time.sleep(0.02)
+        return self
+
+    def _listens(self) -> bool:
+        for port in (self.password_port, self.certificate_port):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    return False
+        return True
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> Mosquitto:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
