@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -16,13 +18,14 @@ from tools.demo import picture
 from tools.demo.broker import BrokerError
 from tools.demo.narrator import Narrator
 from tools.demo.progress import Progress, final_table
-from tools.demo.run import Run, quiet_logs
+from tools.demo.run import Run, Stopped, quiet_logs
 from tools.setup.firmware import OUT as FIRMWARE
 from tools.setup.micropython import NoMicroPython
 from tools.simulator import Scenario, ScenarioError
 from tools.simulator.vacuum import SimulatorError
 
 BROKEN, BAD_INPUT, STOPPED = 1, 2, 130
+STOP_S = 15.0  # more than an orderly end takes
 FILES = ("result.json", "timeline.html", "events.jsonl", "rejected.jsonl")
 
 
@@ -33,20 +36,27 @@ FILES = ("result.json", "timeline.html", "events.jsonl", "rejected.jsonl")
 def main(scenario: str, seed: int | None, out: Path) -> None:
     """Run a scenario; exit status 0 only if the promise held, 2 for a scenario that cannot be."""
     console = Console()
-    signal.signal(signal.SIGTERM, interrupt)
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        """Asks for the end: an exception just anywhere, in the middle of a transaction say, might never get there."""
+        if not stopping.is_set():
+            stopping.set()
+            last_resort = threading.Timer(STOP_S, os._exit, (STOPPED,))
+            last_resort.daemon = True
+            last_resort.start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
-        sys.exit(demo(scenario, seed, out.resolve(), console))
-    except KeyboardInterrupt:
+        sys.exit(demo(scenario, seed, out.resolve(), console, stopping))
+    except Stopped:
         console.print("stopped")
         sys.exit(STOPPED)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def demo(name: str, seed: int | None, out: Path, console: Console) -> int:
-    """Returns the exit status."""
+def demo(name: str, seed: int | None, out: Path, console: Console, stopping: threading.Event) -> int:
+    """Returns the exit status. Raises Stopped."""
     try:
         scenario = Scenario.load(name)
         out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +64,7 @@ def demo(name: str, seed: int | None, out: Path, console: Console) -> int:
             (out / file).unlink(missing_ok=True)
         progress = Progress(console)
         with quiet_logs(out / "relay.log"):
-            run = Run(scenario, seed, out, FIRMWARE, progress)
+            run = Run(scenario, seed, out, FIRMWARE, progress, stopping)
             title = Text(f"{scenario.title} ({scenario.path.name}, seed {run.seed})", style="bold")
             console.print(title)
             with progress:

@@ -33,6 +33,10 @@ LOOK_S = 0.25
 SETTLE_S = 15.0
 
 
+class Stopped(Exception):
+    """Somebody asked for the end of the run."""
+
+
 @dataclass
 class Message:
     """A message the relay has accepted, as its store has it."""
@@ -84,9 +88,21 @@ def parts_of(scenario: Scenario) -> list[Part]:
 
 
 class Run:
-    """`Run(scenario, seed, out, firmware, progress).run()`; `out` also gets the relay's store and the unit's flash."""
+    """`Run(scenario, seed, out, firmware, progress, stopping).run()`; `out` also gets the relay's store and the flash.
 
-    def __init__(self, scenario: Scenario, seed: int | None, out: Path, firmware: Path, progress: Progress) -> None:
+    `stopping`, once set by anybody, ends the run within a second or so.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int | None,
+        out: Path,
+        firmware: Path,
+        progress: Progress,
+        stopping: threading.Event,
+    ) -> None:
+        self.stopping = stopping
         self.scenario = scenario
         self.seed = scenario.seed if seed is None else seed
         self.out = out
@@ -100,7 +116,7 @@ class Run:
         self.borders: dict[str, list[int]] = {part.instance: [0] for part in self.parts}
 
     def run(self) -> Record:
-        """Raises simulator.SimulatorError, and KeyboardInterrupt where it comes; either way nothing is left running."""
+        """Raises Stopped and simulator.SimulatorError; either way nothing is left running."""
         began = time.monotonic()
         for name in ("relay.sqlite3", "relay.sqlite3-wal", "relay.sqlite3-shm"):
             (self.out / name).unlink(missing_ok=True)
@@ -131,6 +147,8 @@ class Run:
             stack.callback(self.relay.stop)
             result = self._watch()
             self.relay.wait_idle(SETTLE_S)
+            if self.stopping.is_set():
+                raise Stopped
             return self._record(result, time.monotonic() - began)
 
     def _utc_ms(self) -> int:
@@ -205,7 +223,7 @@ class Run:
     clock_was_known = False
 
     def _watch(self) -> Result:
-        """Runs the unit in a thread of its own, and looks on from this one, where Ctrl-C arrives."""
+        """Runs the unit in a thread of its own, and looks on from this one."""
         outcome: list[Result | BaseException] = []
 
         def work() -> None:
@@ -218,11 +236,16 @@ class Run:
         worker.start()
         try:
             while worker.is_alive():
+                if self.stopping.is_set():
+                    break
                 self.progress.show(self._now())
                 worker.join(LOOK_S)
         finally:
-            self.unit.stop()
-            worker.join(SETTLE_S)
+            while worker.is_alive():  # again and again: it may be just between two processes
+                self.unit.stop()
+                worker.join(LOOK_S)
+        if self.stopping.is_set():  # whatever else: a terminal's Ctrl-C reaches the unit's process too
+            raise Stopped
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
         return outcome[0]
