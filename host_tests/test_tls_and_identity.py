@@ -217,7 +217,7 @@ def test_with_the_time_known_a_certificate_is_judged_by_it(
     tmp_path: Path, serve: Callable[[Pair], Mosquitto], authority: Authority
 ) -> None:
     """In 2044, ten years after the certificate's end; the PC's mbedTLS, by the PC's clock, would accept it."""
-    later = {"start_utc_ms": int(utc(2044).timestamp()) * 1000}
+    later: dict[str, Any] = {"start_utc_ms": int(utc(2044).timestamp()) * 1000}
     broker = serve(authority.broker(["broker.example"], utc(2026), utc(2034)))
     made = unit(tmp_path, broker.password_port, {"ca.pem": authority.pem})
     # Nobody can tell: it may be 2033. What is refused is only what cannot be.
@@ -241,7 +241,7 @@ class Client:
         self.paho = paho.Client(CallbackAPIVersion.VERSION2)
         self.paho.username_pw_set(user, PASSWORDS[user])
         self.paho.tls_set(str(broker.directory / "ca.pem"))
-        self.paho.on_message = lambda client, data, message: self.heard.append((message.topic, message.payload))
+        self.paho.on_message = lambda client, data, message: self.heard.append((message.topic, bytes(message.payload)))
         self.paho.connect("127.0.0.1", broker.password_port)
         self.paho.loop_start()
 

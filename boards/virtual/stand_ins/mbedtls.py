@@ -1,8 +1,8 @@
 """`tls` as on the ESP32: mbedTLS, for real, over the stand-in's sockets; boot.py puts it in that module's place.
 
-What differs from the PC: certificates and keys may be PEM; a certificate's dates are judged by the RTC, which says 2000 after each power-on (the PC's
-own mbedTLS judges them by the PC's clock besides), and a handshake's arithmetic takes a second in which no callback
-runs. A wrong date is a ValueError with mbedTLS's words, as for any other fault of a certificate.
+What differs from the PC: certificates and keys may be PEM; a certificate's dates are judged by the RTC, which says 2000
+after each power-on (the PC's own mbedTLS judges them by the PC's clock besides), and a handshake's arithmetic takes a
+second in which no callback runs. A wrong date is a ValueError with mbedTLS's words, as for any other fault of a certificate.
 """
 
 import binascii as _binascii
