@@ -58,8 +58,12 @@ def _parse(payload):
     return state
 
 
-def message(entry):
-    """Return the up message of an entry, as bytes for the wire."""
+def message(entry, now_s=None):
+    """Return the up message of an entry, as bytes for the wire.
+
+    A moment later than `now_s` (UTC seconds, None while unknown) is that of a clock that was wrong: it is left out.
+    """
+    not_before, not_after = [0 if now_s and utc_s > now_s else utc_s for utc_s in entry[NOT_BEFORE:FAULTS]]
     tail = entry[TAIL]
     if entry[MERGED]:
         tail = tail + [entry[MERGED]]
@@ -67,7 +71,7 @@ def message(entry):
         entry[KIND],
         entry[EPOCH],
         entry[SEQUENCE],
-        wire.time_of(entry[NOT_BEFORE], entry[NOT_AFTER]),
+        wire.time_of(not_before, not_after),
         entry[FAULTS],
         tail,
     )
@@ -83,7 +87,7 @@ class Outbox:
     def __init__(self, store, count):
         self._store = store
         self._count = count
-        self._uptimes = {}  # sequence -> uptime_s, for entries of this boot made while the time was unknown
+        self._uptimes = {}  # sequence -> uptime_s, for entries of this boot
         self.epoch = 0
         self.next_sequence = 1
         self.foreign = False
@@ -120,7 +124,7 @@ class Outbox:
         """Queue a message and return its sequence, or None if the flash or the bound refuses it.
 
         The moment is given by its bounds in UTC seconds (0 unknown, equal exact); `uptime_s` lets a later `resolve`
-        make it exact.
+        make it exact, or right.
         """
         before = self._snapshot()
         entry = [kind, self.epoch, self.next_sequence, not_before, not_after, faults, merged, tail]
@@ -129,7 +133,7 @@ class Outbox:
         if not self._fit() or not self._save():
             self._back_to(before)
             return None
-        if uptime_s is not None and (not not_before or not_before != not_after):
+        if uptime_s is not None:
             self._uptimes[entry[SEQUENCE]] = uptime_s
         return entry[SEQUENCE]
 
@@ -187,23 +191,41 @@ class Outbox:
         return True
 
     def resolve(self, boot_utc_s):
-        """The time is known now: this boot began at `boot_utc_s`. Entries of this boot get their moment, those of
-        earlier boots an upper bound. Returns whether anything changed."""
+        """The time is known now, or better than before: this boot began at `boot_utc_s`. Entries of this boot get their
+        moment, those of earlier boots an upper bound. Returns whether anything changed."""
         before = self._snapshot()
         changed = False
         for entry in self.entries:
             uptime_s = self._uptimes.get(entry[SEQUENCE]) if entry[EPOCH] == self.epoch else None
             if uptime_s is not None:
+                changed = changed or entry[NOT_AFTER] != boot_utc_s + uptime_s
                 entry[NOT_BEFORE] = entry[NOT_AFTER] = boot_utc_s + uptime_s
-                changed = True
             elif not entry[NOT_AFTER]:
                 entry[NOT_AFTER] = max(boot_utc_s, entry[NOT_BEFORE])
                 changed = True
         if changed and not self._save():
             self._back_to(before)
             return False
-        self._uptimes.clear()
         return changed
+
+    def renumber(self, sequence):
+        """Give everything queued in this epoch new sequences from `sequence` on. Returns whether that is in flash."""
+        before = self._snapshot()
+        uptimes = {}
+        for entry in self.entries:
+            if entry[EPOCH] == self.epoch:
+                uptime_s = self._uptimes.get(entry[SEQUENCE])
+                if uptime_s is not None:
+                    uptimes[sequence] = uptime_s
+                entry[SEQUENCE] = sequence
+                entry[MERGED] = 0
+                sequence += 1
+        self.next_sequence = sequence
+        if not self._save():
+            self._back_to(before)
+            return False
+        self._uptimes = uptimes
+        return True
 
     def set_last_period(self, period):
         """Note that no report is due before the period after this one."""
@@ -234,6 +256,7 @@ class Outbox:
         before = self._snapshot()
         for at in reversed(places):
             entry = self.entries.pop(at)
+            self._uptimes.pop(entry[SEQUENCE], None)
             if entry[KIND] == wire.REPLACEMENT:
                 self.history = [kept for kept in self.history if kept[TAIL][0] != entry[TAIL][0]] + [entry]
         if not self._save():

@@ -23,6 +23,10 @@ _WELCOME_PAUSE_S = const(60)
 _REPORT_NOW_S = const(2)
 # A source that differs by less is not worth a correction.
 _CLOCK_SLACK_S = const(2)
+# A clock that goes back by less across the report's minute must not make the day's report twice.
+_PERIOD_SLACK_S = const(3600)
+# More sequences than a device can have forgotten.
+_MOST_FORGOTTEN = const(1000000)
 
 
 class Reporter:
@@ -53,7 +57,7 @@ class Reporter:
         self._fault_s = -_FAULT_PAUSE_S
         self._report_now_s = -_REPORT_NOW_S
         self._report_now_number = 0
-        self._missing = 0
+        self._have = None  # the relay lacks what came after this sequence
         self._orders = []
         self._forget_s = schedule.DAY_S
         if link is not None:
@@ -91,16 +95,15 @@ class Reporter:
         boot_utc_s = self._clock.boot_utc_s
         if boot_utc_s is None or boot_utc_s == self._resolved_utc_s:
             return
-        if self._resolved_utc_s is None:
-            self._outbox.resolve(boot_utc_s)
-            for part in self._ledger.consumables:
-                _resolve(part.replacement, boot_utc_s)
-            self._ledger.dirty = True
+        self._outbox.resolve(boot_utc_s)
+        for part in self._ledger.consumables:
+            _resolve(part.replacement, boot_utc_s)
+        self._ledger.dirty = True
         self._resolved_utc_s = boot_utc_s
         # A clock that was ahead has made reports of days to come; none of the days until then shall go without.
-        period = schedule.period_of(self._clock.now(), self._minute)
-        if period < self._outbox.last_period:
-            self._outbox.set_last_period(period)
+        now_s = self._clock.now()
+        if schedule.period_of(now_s + _PERIOD_SLACK_S, self._minute) < self._outbox.last_period:
+            self._outbox.set_last_period(schedule.period_of(now_s, self._minute))
 
     # ---- what goes into the outbox
 
@@ -112,11 +115,17 @@ class Reporter:
             if replacement is None or part.generation <= box.released[index]:
                 continue
             if replacement.left_s:
+                # Powered since then: the powered seconds tell, whatever the clock says. Otherwise ten minutes have
+                # passed when it says so.
                 utc_s = clock.now()
-                if utc_s is None or not replacement.not_after or utc_s < replacement.not_after + 600:
+                if replacement.uptime_s is not None or utc_s is None or not replacement.not_after:
+                    continue
+                if utc_s < replacement.not_after + 600:
                     continue
                 replacement.left_s = 0
                 ledger.dirty = True
+                if part.replacement is not replacement:
+                    continue  # The tick came between: it is undone.
             tail = [
                 index,
                 part.generation,
@@ -168,18 +177,10 @@ class Reporter:
             self._tick.want_second_home = True
 
     def _report(self, period, merged=0):
-        totals = []
-        for index, part in enumerate(self._ledger.consumables):
-            replacement = part.replacement
-            if replacement is not None and part.generation > self._outbox.released[index]:
-                # It can still be undone: until then the relay hears of the part before, as taken out.
-                totals.append(part.at_replacement_ms // 1000)
-                totals.append(part.generation - 1)
-                totals.append((part.at_replacement_ms - replacement.previous_ms) // 1000)
-            else:
-                totals.append(part.lifetime_ms // 1000)
-                totals.append(part.generation)
-                totals.append(part.used_ms // 1000)
+        count = -1
+        while count != self._tick.count:  # A tick between two of the numbers may have changed what they mean.
+            count = self._tick.count
+            totals = self._totals()
         not_before, not_after = self._moment()
         sequence = self._outbox.add_report(
             [totals], not_before, not_after, self._faults.bits, self._clock.uptime_s, period, merged
@@ -191,9 +192,28 @@ class Reporter:
         self._log("wm report sequence=%d totals=%s" % (sequence, totals))
         return True
 
+    def _totals(self):
+        totals = []
+        for index, part in enumerate(self._ledger.consumables):
+            replacement = part.replacement
+            if replacement is not None and part.generation > self._outbox.released[index]:
+                # It can still be undone: until then the relay hears of the part before, as taken out.
+                totals.append(part.at_replacement_ms // 1000)
+                totals.append(part.generation - 1)
+                totals.append((part.at_replacement_ms - replacement.previous_ms) // 1000)
+            else:
+                # Only what is in flash: a power cut must not make the next report smaller.
+                totals.append(part.saved_ms // 1000)
+                totals.append(part.generation)
+                totals.append((part.saved_ms - part.at_replacement_ms) // 1000)
+        return totals
+
     def _note_sequence(self):
-        self._ledger.next_sequence = self._outbox.next_sequence
+        sequence = self._ledger.next_sequence = self._outbox.next_sequence
         self._ledger.dirty = True
+        if not sequence & 15:
+            # Should all files be lost, outbox.py skips far more sequences than were made since.
+            self._tick.want_second_home = True
 
     # ---- commands
 
@@ -267,11 +287,11 @@ class Reporter:
         if self._about_due:
             self._about_due = not link.publish(b"about", self._about, True)
             return
-        if self._missing:
+        if self._have is not None:
             # The relay has lost what it once acknowledged. Totals are absolute: one report stands for all of it.
-            self._outbox.requeue_history(self._outbox.next_sequence - 1 - self._missing)
-            if self._report(self._outbox.last_period, self._missing):
-                self._missing = 0
+            self._outbox.requeue_history(self._have)
+            if self._report(self._outbox.last_period, self._outbox.next_sequence - 1 - self._have):
+                self._have = None
         entry = self._outbox.first()
         if entry is None:
             link.talking = False
@@ -290,7 +310,7 @@ class Reporter:
         self._sent = key
         self._sent_ms = now_ms
         self._tries += 1
-        link.publish(b"up", outbox.message(entry))
+        link.publish(b"up", outbox.message(entry, self._clock.now()))
 
     def _on_message(self, fields):
         kind = fields[1]
@@ -313,12 +333,20 @@ class Reporter:
         self._about_due = about_crc != self._about_crc
         self._log("wm welcome epoch=%d have=%d" % (epoch, have_sequence))
         box = self._outbox
-        if epoch != self._ledger.epoch or have_sequence >= box.next_sequence:
+        self._have = None
+        ahead = have_sequence - box.next_sequence
+        if epoch != self._ledger.epoch or ahead > _MOST_FORGOTTEN:
+            return
+        if ahead >= 0:
+            # Damage has taken this device back in time. What it has queued since bears numbers of older messages.
+            self._faults.raise_(faults.OUTBOX_LOST)
+            if box.renumber(have_sequence + 1):
+                self._note_sequence()
             return
         box.acknowledge_up_to(epoch, have_sequence)
         held = [entry[outbox.SEQUENCE] - entry[outbox.MERGED] for entry in box.entries if entry[outbox.EPOCH] == epoch]
         if have_sequence < min(held + [box.next_sequence]) - 1:
-            self._missing = box.next_sequence - 1 - have_sequence
+            self._have = have_sequence
 
 
 def _resolve(replacement, boot_utc_s):

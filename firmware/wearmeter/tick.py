@@ -56,7 +56,8 @@ class Tick:
             self._obey()
         self._settle_released()
         unsaved_ms = ledger.unsaved_ms
-        if unsaved_ms >= SAVE_MS or ledger.dirty or self.want_second_home or (unsaved_ms and not self.running):
+        due = unsaved_ms >= SAVE_MS or ledger.dirty or self.want_second_home or (unsaved_ms and not self.running)
+        if due and not (self.save_failed and self.count & 7):  # a flash that refuses is asked every 0.8 s
             self.save(self.want_second_home)
             # No callback ran during the write. Looking again bounds what an edge meanwhile can be mistaken by.
             self._sample(self._ticks_ms())
@@ -71,9 +72,9 @@ class Tick:
         kept = self._store.save(ledger.encode(), second_home)
         if kept:
             ledger.saved()
-            if second_home:
-                self.want_second_home = False
-        else:
+        if second_home:
+            self.want_second_home = False  # Where it refused, the relay hears of it; the next occasion tries again.
+        if self._store.refused:
             self._faults.raise_(faults.WRITE_FAILED)
         self.save_failed = not kept
         return kept
@@ -156,8 +157,10 @@ class Tick:
         ledger = self._ledger
         before = ledger.last_command
         result = wire.REFUSED
-        if number <= before:
+        if number == before:
             result = wire.ALREADY_DONE
+        elif number < before:
+            pass  # Overtaken by a newer one; if it ever was done, the answer that says so is in the outbox.
         elif index < len(ledger.consumables) and generation == ledger.consumables[index].generation:
             # The number is in the same record as what it did: a command is never obeyed twice.
             ledger.last_command = number

@@ -53,6 +53,7 @@ class Shelf:
         self.payload = payload
         self.damaged = 0
         self.refuse = False
+        self.refused = False
         self.saves = 0
 
     def load(self, valid=None):
@@ -62,6 +63,7 @@ class Shelf:
         return self.payload
 
     def save(self, payload, second_home=False):
+        self.refused = self.refuse
         if self.refuse:
             return False
         self.payload = payload

@@ -220,14 +220,23 @@ def test_a_replacement_the_restored_relay_lacks_is_sent_again_under_its_own_sequ
     assert message[1] == wire.REPORT and message[3] == 3
 
 
-def test_a_welcome_for_another_epoch_or_beyond_what_was_sent_acknowledges_nothing():
+def test_a_welcome_for_another_epoch_or_far_beyond_what_was_sent_acknowledges_nothing():
     unit = Unit()
-    for epoch, have in ((EPOCH + 1, 1), (EPOCH, 2), (EPOCH, 0xFFFFFFFF)):
+    for epoch, have in ((EPOCH + 1, 1), (EPOCH, 0xFFFFFFFF)):
         unit.link.nonce += 1
         unit.go(200)
         unit.welcome(have=have, epoch=epoch)
         assert unit.queued == [1], (epoch, have)
     assert unit.outbox.next_sequence == 2
+
+
+def test_a_unit_that_damage_took_back_in_time_uses_no_sequence_that_the_relay_already_holds():
+    unit = Unit()
+    unit.link.nonce += 1
+    unit.go(200)
+    unit.welcome(have=7)
+    assert unit.queued == [8] and unit.outbox.next_sequence >= 9
+    assert unit.faults.bits & faults.OUTBOX_LOST
 
 
 def test_a_flood_of_welcomes_neither_fills_the_flash_nor_turns_the_clock():
