@@ -163,6 +163,8 @@ def test_the_first_message_of_a_device_is_where_the_relay_begins(relay: Relay) -
         (report(2, 110, 1, 99), "total smaller than before"),
         (report(2, 110, 3, 5), "generation skipped"),
         (report(50, 110, 15, 5), "generation skipped"),
+        (report(2, 300000, 1, 300000), "total grew faster than time"),
+        (replacement(2, 0, 2, 4000000000, 5), "total grew faster than time"),
         (report(2, 110, 1, 111), "a part used for longer than its device"),
         (replacement(2, 0, 3, 110, 5), "generation skipped"),
         (replacement(2, 0, 2, 110, 111), "a part used for longer than its device"),
@@ -177,6 +179,18 @@ def test_an_impossible_message_is_kept_aside_and_never_an_event(relay: Relay, pa
     decision = relay.take(payload)
     assert (decision.verdict, decision.reason, decision.events) == (core.ASIDE, reason, [])
     assert relay.take(report(51, 120, 1, 120)).verdict == core.ACCEPTED
+
+
+def test_a_device_that_was_away_for_months_may_have_run_for_days(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100))
+    relay.now_s += 90 * DAY_S
+    assert relay.take(report(2, 500000, 1, 500000, at=relay.now_s)).verdict == core.ACCEPTED
+    assert relay.take(report(3, 900000, 1, 900000, at=[None, None])).verdict == core.ASIDE
+
+
+def test_a_device_that_never_knew_the_time_is_believed(relay: Relay) -> None:
+    relay.take(report(1, 100, 1, 100, at=[None, None]))
+    assert relay.take(report(2, 500000, 1, 500000, at=[None, None])).verdict == core.ACCEPTED
 
 
 def test_a_generation_that_goes_back_is_kept_aside(relay: Relay) -> None:

@@ -36,9 +36,13 @@ class Fact:
 
 @dataclass
 class Part:
-    """One consumable in one epoch: the newest accepted numbers, and how far events have been told."""
+    """One consumable in one epoch: the newest accepted numbers, and how far events have been told.
+
+    `seen_not_before_s` is a moment at or before that of the newest numbers, None while none is known.
+    """
 
     seen_sequence: int = 0
+    seen_not_before_s: int | None = None
     generation: int = 0
     lifetime_s: int = 0
     used_s: int = 0
@@ -146,7 +150,7 @@ def decide(
     first = message.sequence - (message.merged if isinstance(message, Report) else 0)
     epoch = copy.deepcopy(state) if state is not None else Epoch(contiguous=first - 1)
     facts = _facts(message, now_s)
-    reason = reason or _impossible_totals(epoch, message)
+    reason = reason or _impossible_totals(epoch, message, now_s)
     if reason:
         if state is None:
             return Decision(ASIDE, reason)
@@ -189,7 +193,7 @@ def _highest_index(message: Up) -> int:
     return message.index if isinstance(message, Replacement) else -1
 
 
-def _impossible_totals(epoch: Epoch, message: Up) -> str:
+def _impossible_totals(epoch: Epoch, message: Up, now_s: int) -> str:
     """Return why the totals cannot be true beside newer or older ones of the same epoch, or ''."""
     if isinstance(message, Report):
         for index, total in enumerate(message.totals):
@@ -205,6 +209,8 @@ def _impossible_totals(epoch: Epoch, message: Up) -> str:
                 return "generation skipped"
             if total.lifetime_s < part.lifetime_s or (not skipped and total.used_s < part.used_s):
                 return "total smaller than before"
+            if _outruns_time(part, message.time, total.lifetime_s, now_s):
+                return "total grew faster than time"
     if isinstance(message, Replacement):
         if message.used_s > message.lifetime_s:
             return "a part used for longer than its device"
@@ -216,7 +222,17 @@ def _impossible_totals(epoch: Epoch, message: Up) -> str:
                 return "generation went back"
             if skipped and _cannot_skip(epoch, part, message.sequence, skipped):
                 return "generation skipped"
+            if _outruns_time(part, message.time, message.lifetime_s, now_s):
+                return "total grew faster than time"
     return ""
+
+
+def _outruns_time(part: Part, time: Time, lifetime_s: int, now_s: int) -> bool:
+    """Whether more use than time lies between two messages, each of whose clocks may have been a day off."""
+    if part.seen_not_before_s is None:
+        return False
+    latest_s = time.not_after if time.not_after is not None else now_s
+    return lifetime_s - part.lifetime_s > latest_s - part.seen_not_before_s + 2 * FUTURE_S
 
 
 def _cannot_skip(epoch: Epoch, part: Part, sequence: int, skipped: int) -> bool:
@@ -269,6 +285,8 @@ def _take(epoch: Epoch, message: Up, index: int, fact: Fact) -> None:
             lifetime_s = max(lifetime_s, message.lifetime_s)
         part.seen_sequence, part.generation, part.lifetime_s = fact.sequence, fact.generation, lifetime_s
         part.used_s = 0 if fact.replacement else fact.used_s
+        if message.time.not_before is not None:
+            part.seen_not_before_s = message.time.not_before
     if not _is_late(part, fact):
         part.pending.append(fact)
         part.pending.sort(key=lambda waiting: waiting.sequence)

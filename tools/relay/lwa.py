@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from .gateway_client import tls
 from .settings import Settings
 
 
@@ -39,7 +40,7 @@ class LwaClient:
 
     def __init__(self, settings: Settings, timeout_s: float = 10.0) -> None:
         self._settings = settings
-        self._http = httpx.Client(base_url=settings.lwa, timeout=timeout_s)
+        self._http = httpx.Client(base_url=settings.lwa, timeout=timeout_s, verify=tls())
 
     def exchange(self, code: str) -> Tokens:
         """Return the tokens for the code of an AcceptGrant."""
