@@ -196,7 +196,8 @@ class Run:
             elif told.session == self.last_session + 1:
                 self.relay.store.add_command(self.device, REPORT_NOW, [])
             return
-        self._tell(line)
+        if not self.stopping.is_set():
+            self._tell(line)
 
     def _tell(self, line: simulator.Line) -> None:
         names = {part.instance: part.name.lower() for part in self.parts}
