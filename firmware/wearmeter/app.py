@@ -83,10 +83,8 @@ class App:
             if self.store.damaged:
                 self.faults.raise_(faults.LEDGER_LOST)
             self.ledger.dirty = True
-            self.first_boot = True
         else:
             self.ledger.restore(record)
-            self.first_boot = False
             if self.store.damaged or self.store.from_second_home:
                 self.faults.raise_(faults.COPY_DAMAGED)
 
@@ -134,7 +132,7 @@ class App:
                 self.tick.released[index] = part.generation
             else:
                 self.tick.released[index] = self.outbox.released[index]
-        self.tick.want_second_home = self.first_boot
+        self.tick.want_second_home = True
 
     def _light(self):
         product = self.product
