@@ -16,7 +16,7 @@ def test_nothing_is_done_where_all_are_there(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(system_packages, "missing", lambda: [])
-    monkeypatch.setattr(system_packages, "install", lambda packages: pytest.fail("installed"))
+    monkeypatch.setattr(system_packages, "install", lambda packages, limit_s: pytest.fail("installed"))
     assert system_packages.main() == 0
     assert capsys.readouterr().out == ""
 
@@ -35,9 +35,26 @@ def test_a_failed_installation_is_one_line_and_no_failure(
 ) -> None:
     monkeypatch.setattr(system_packages, "missing", lambda: [ABSENT])
     monkeypatch.setattr(system_packages, "may_install", lambda: True)
-    monkeypatch.setattr(system_packages, "install", lambda packages: "E: no such package")
+    monkeypatch.setattr(system_packages, "install", lambda packages, limit_s: "E: no such package")
     assert system_packages.main() == 0
     assert "absent could not be installed, so their tests will skip: E: no such package" in capsys.readouterr().out
+
+
+def test_what_cannot_be_installed_does_not_keep_the_others_from_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[str] = []
+
+    def install(packages: list[Package], limit_s: float) -> str | None:
+        tried.extend(package.name for package in packages)
+        return "E: no such package" if packages == [ABSENT] else None
+
+    monkeypatch.setattr(system_packages, "missing", lambda: [ABSENT, Package("present", "program", "something")])
+    monkeypatch.setattr(system_packages, "may_install", lambda: True)
+    monkeypatch.setattr(system_packages, "install", install)
+    assert system_packages.main() == 0
+    assert tried == ["absent", "present"]
+    assert "present could not" not in capsys.readouterr().out
 
 
 def test_an_installation_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
