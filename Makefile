@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup build demo test torture relay lint size clean
+.PHONY: help venv setup build demo test torture relay lint size deploy monitor status erase-counters clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,27 @@ lint: venv ## ruff and mypy, host and device; silent when all is well
 
 size: build ## bytes of each compiled module of the firmware, and of all
 	@$(PY) -m tools.setup.size
+
+# A board on a serial port: PORT=/dev/ttyUSB0. BOARD is a folder of boards/.
+PORT ?=
+BOARD ?= esp32_generic
+PORT_NEEDED = @test -n "$(PORT)" || { echo "wearmeter: say where the board is: make $@ PORT=/dev/ttyUSB0" >&2; exit 2; }
+
+deploy: setup ## put the firmware on a board, wait until it counts [PORT=...] [BOARD=esp32_generic]
+	$(PORT_NEEDED)
+	@exec $(PY) -m tools.deploy deploy --port "$(PORT)" --board "$(BOARD)"
+
+monitor: venv ## show a board's console [PORT=...]
+	$(PORT_NEEDED)
+	@exec $(PY) -m tools.deploy monitor --port "$(PORT)"
+
+status: venv ## counters, outbox, link, faults, heap and flash of a board; restarts it [PORT=...]
+	$(PORT_NEEDED)
+	@exec $(PY) -m tools.deploy status --port "$(PORT)"
+
+erase-counters: venv ## make a board forget all counts; asks first [PORT=...]
+	$(PORT_NEEDED)
+	@exec $(PY) -m tools.deploy erase-counters --port "$(PORT)"
 
 clean: ## remove what was built (build/); .venv stays
 	rm -rf build

@@ -16,7 +16,7 @@ def slots():
 def main():
     path = list(sys.path)
     for slot in slots():
-        sys.path[:] = ["/" + slot, "/" + slot + "/lib"] + path if slot else path
+        sys.path[:] = ["/" + slot] + path + ["/" + slot + "/lib"] if slot else path
         try:
             from wearmeter import start
             import board

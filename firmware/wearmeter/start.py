@@ -29,6 +29,8 @@ _PROMPT_MS = const(3600000)
 # Safe or not, an error that comes at once leaves the maker this time for a Ctrl-C.
 _GRACE_MS = const(2000)
 
+device = None  # for `make status`, which asks at the prompt
+
 
 class Crashes:
     """The latest crashes, in flash as JSON: [seconds of power before each, told, text of the newest]."""
@@ -104,7 +106,7 @@ def main(board, slot=""):
     crashes = Crashes()
     if board.reset_cause() == "watchdog":
         crashes.note("watchdog", app.WATCHDOG_MS // 1000)
-    device = None
+    global device
     try:
         device = app.App(board, crashes)
         print("wm slot=%s" % slot)

@@ -18,6 +18,7 @@ GEOMETRY: dict[str, Any] = {
     "cache_size": 128,
     "lookahead_size": 32,
 }
+NO_ENTRY = -2  # LFS_ERR_NOENT
 STATS_HEADER = "<4sIQQQ"  # boards/virtual/flash.py
 
 
@@ -73,6 +74,25 @@ def read_file(path: Path, name: str) -> bytes | None:
         return None
     finally:
         filesystem.unmount()
+
+
+def read_tree(path: Path, folder: str) -> dict[str, bytes]:
+    """All files below a folder of the image, by their path below it; empty where there is no such folder."""
+    filesystem = _mounted(path)
+    found: dict[str, bytes] = {}
+    try:
+        for where, _, names in filesystem.walk("/" + folder.strip("/")):
+            for name in names:
+                whole = str(PurePosixPath(where, name))
+                with filesystem.open(whole, "rb") as file:
+                    found[str(PurePosixPath(whole).relative_to("/" + folder.strip("/")))] = bytes(file.read())
+    except LittleFSError as error:
+        if error.code != NO_ENTRY:
+            raise
+        return {}
+    finally:
+        filesystem.unmount()
+    return found
 
 
 def write_file(path: Path, name: str, content: bytes) -> None:

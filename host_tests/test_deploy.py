@@ -1,0 +1,245 @@
+"""The real mpremote deploys to the virtual board on a pseudo-terminal: the old firmware or the new one, never half."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host_tests.unit_for_tests import PRODUCT, ROOT, config
+from tools.deploy import inspect, slots
+from tools.deploy.device import Device, DeviceError
+from tools.simulator import counts, flash_image
+from tools.simulator.real_board import PASSWORD, SSID, RealBoard
+
+PORT = "/dev/does-not-exist"
+NEW_MARK = b"mark = 1\n"
+
+
+def bare(folder: Path) -> RealBoard:
+    """Bare MicroPython with a product and a config."""
+    files = {
+        "product.json": PRODUCT.read_bytes(),
+        "config.json": json.dumps(config(wifi={"ssid": SSID, "password": PASSWORD})).encode(),
+    }
+    flash_image.make(folder / "flash.bin", files, 1024 * 1024)
+    return RealBoard(folder / "flash.bin", folder / "tty")
+
+
+@pytest.fixture(scope="module")
+def deployed_flash(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flash of a board that has been deployed to once: /fw_a runs."""
+    with bare(tmp_path_factory.mktemp("deployed")) as board:
+        time.sleep(0.5)
+        assert deploy(board).slot == "fw_a"
+    return board.flash
+
+
+@pytest.fixture
+def board(tmp_path: Path, deployed_flash: Path) -> Iterator[RealBoard]:
+    """A board of its own with that flash, plugged in, the firmware running."""
+    shutil.copy(deployed_flash, tmp_path / "flash.bin")
+    with RealBoard(tmp_path / "flash.bin", tmp_path / "tty") as plugged:
+        assert plugged.wait_for("wm boot", 20)
+        yield plugged
+
+
+def run(board: RealBoard, *arguments: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.deploy", arguments[0], "--port", str(board.link), *arguments[1:]]
+    return subprocess.run(command, cwd=ROOT, input=typed, capture_output=True, text=True, timeout=120, check=False)
+
+
+def deploy(board: RealBoard) -> slots.Deployed:
+    return slots.deploy(Device(str(board.link)), "virtual", lambda line: None)
+
+
+def slot_of(board: RealBoard) -> str:
+    return (flash_image.read_file(board.flash, "slot") or b"").decode()
+
+
+def altered(monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> None:
+    """From here on the firmware to deploy has this file, too."""
+    real = slots.image
+
+    def image(board: str, folder: Path) -> dict[str, Path]:
+        files = real(board, folder)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        return {**files, name: folder / name}
+
+    monkeypatch.setattr(slots, "image", image)
+
+
+def test_from_bare_micropython_to_counting(tmp_path: Path) -> None:
+    with bare(tmp_path) as board:
+        time.sleep(0.5)
+        done = run(board, "deploy", "--board", "virtual")
+    assert done.returncode == 0, done.stderr
+    assert "read back and compared" in done.stdout and "deployed: /fw_a counts" in done.stdout
+    assert "wm boot version=" in done.stdout
+
+
+def test_only_what_changed_is_copied_and_counters_and_config_stay(
+    board: RealBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = deploy(board)
+    assert (again.slot, again.copied, again.cloned) == ("fw_a", 0, 0)
+
+    before = inspect.status(Device(str(board.link)))
+    altered(monkeypatch, "note.py", NEW_MARK)
+    changed = deploy(board)
+    assert changed.slot == "fw_b" and changed.copied == 1 and changed.bytes_copied == len(NEW_MARK)
+    assert changed.cloned > 20
+    after = inspect.status(Device(str(board.link)))
+    assert after["epoch"] == before["epoch"], "the counters were lost"
+    assert json.loads(flash_image.read_file(board.flash, "config.json") or b"")["serial"] == "SN-1"
+
+
+def test_status_monitor_and_erase_counters(board: RealBoard) -> None:
+    status = run(board, "status")
+    assert status.returncode == 0, status.stderr
+    for word in (
+        "firmware 0.",
+        "epoch ",
+        "Sensor.DustFilter: used 0.000 of 150 h, part number 1",
+        "outbox: ",
+        "link: offline",
+        "faults: none",
+        "flash wear: ",
+        "heap: ",
+    ):
+        assert word in status.stdout, status.stdout
+    assert PASSWORD not in status.stdout
+    # The monitor sends nothing, and finds a port again that went away.
+    command = [sys.executable, "-m", "tools.deploy", "monitor", "--port", str(board.link), "--seconds", "6"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as watching:
+        time.sleep(1)
+        board.unplug()
+        board.plug_in()
+        assert "wm boot" in watching.communicate(timeout=20)[0]
+
+    assert counts.read(board.flash, 2) is not None
+    refused = run(board, "erase-counters", typed="yes\n")
+    assert refused.returncode == 1 and "nothing was erased" in refused.stderr
+    epoch = inspect.status(Device(str(board.link)))["epoch"]
+    erased = run(board, "erase-counters", typed="ERASE\n")
+    assert erased.returncode == 0 and "nvs:ledger" in erased.stdout
+    time.sleep(1.5)
+    assert inspect.status(Device(str(board.link)))["epoch"] not in (None, epoch)
+    assert flash_image.read_file(board.flash, "product.json") == PRODUCT.read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["asked", "copying", "copied", "read back"])
+def test_a_cable_pulled_at_any_moment_leaves_the_old_firmware_or_the_new(
+    board: RealBoard, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    old = slots_on(board)["fw_a"]
+    # A new version of everything: all files go over the cable.
+    real = slots.image
+
+    def image(name: str, folder: Path) -> dict[str, Path]:
+        files = {}
+        for path, source in real(name, folder).items():
+            files[path] = folder / "new" / path
+            files[path].parent.mkdir(parents=True, exist_ok=True)
+            files[path].write_bytes(source.read_bytes() + b"")
+        (folder / "big.bin").write_bytes(os.urandom(60_000))
+        return {**files, "big.bin": folder / "big.bin"}
+
+    monkeypatch.setattr(slots, "image", image)
+    pulled = threading.Event()
+
+    def pull(after_s: float) -> None:
+        def later() -> None:
+            time.sleep(after_s)
+            board.unplug()
+            pulled.set()
+
+        threading.Thread(target=later, daemon=True).start()
+
+    def tell(line: str) -> None:
+        if (
+            moment == "asked"
+            and line.startswith("MicroPython")
+            or moment in ("copying", "copied")
+            and "to copy" in line
+            or moment == "read back"
+            and "compared" in line
+        ):
+            pull({"asked": 0.05, "copying": 1.0, "copied": 2.5, "read back": 0.15}[moment])
+
+    try:
+        slots.deploy(Device(str(board.link)), "virtual", tell)
+    except DeviceError:
+        pass
+    assert pulled.wait(10)
+    board.plug_in()
+    assert board.wait_for("wm boot", 20)
+    chosen = slot_of(board)
+    assert chosen in ("fw_a", "fw_b")
+    if chosen == "fw_a":
+        assert slots_on(board)["fw_a"] == old
+    else:
+        assert "big.bin" in slots_on(board)["fw_b"]
+    # And the next try goes through.
+    time.sleep(0.5)
+    assert deploy(board).line.startswith("wm boot")
+    assert slot_of(board) == "fw_b"
+
+
+def slots_on(board: RealBoard) -> dict[str, dict[str, str]]:
+    """What is in each slot, read from the image."""
+    found: dict[str, dict[str, str]] = {}
+    for slot in ("fw_a", "fw_b"):
+        found[slot] = {
+            name: hashlib.sha256(content).hexdigest()
+            for name, content in flash_image.read_tree(board.flash, slot).items()
+        }
+    return found
+
+
+def test_a_new_firmware_that_does_not_count_is_taken_back(board: RealBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "BOOT_S", 6.0)
+    altered(monkeypatch, "wearmeter/start.py", b"def main(board, slot=''):\n    print('wm stopped broken')\n")
+    real = slots.image
+    monkeypatch.setattr(
+        slots,
+        "image",
+        lambda name, folder: {k: v for k, v in real(name, folder).items() if k != "wearmeter/start.mpy"},
+    )
+    with pytest.raises(DeviceError, match="does not count.*/fw_a, the firmware before, runs again"):
+        deploy(board)
+    assert Device(str(board.link)).wait_for("boot", 10)
+    assert slot_of(board) == "fw_a"
+
+
+def test_what_could_not_run_is_refused_before_anything_is_written(board: RealBoard) -> None:
+    wrong = run(board, "deploy", "--board", "esp32_s3")
+    assert wrong.returncode == 1 and "BOARD=esp32_s3 is made for ESP32S3" in wrong.stderr
+    unknown = run(board, "deploy", "--board", "toaster")
+    assert unknown.returncode == 1 and "there is no such board" in unknown.stderr
+    assert slots_on(board)["fw_b"] == {}
+    for about, words in (
+        (["micropython", [1, 24, 1], 6, "esp32", "x with ESP32"], "1.25 or newer"),
+        (["micropython", [1, 25, 0], 5, "esp32", "x with ESP32"], "version 5"),
+        (["circuitpython", [9, 0, 0], 6, "esp32", "x with ESP32"], "circuitpython"),
+        (["micropython", [1, 28, 0], 6, "esp32", "x with ESP32C3"], "made for ESP32;"),
+        (["micropython", [1, 28, 0], 6, "rp2", "Pico"], "made for ESP32;"),
+    ):
+        with pytest.raises(DeviceError, match=words):
+            slots.check("esp32_generic", list(about))
+    slots.check("esp32_generic", ["micropython", [1, 25, 0], 6, "esp32", "Generic ESP32 module with ESP32"])
+
+
+def test_without_a_board_one_line_says_so() -> None:
+    with pytest.raises(DeviceError, match="no such port"):
+        Device(PORT).ask("print(1)")

@@ -1,0 +1,104 @@
+"""A MicroPython board on a serial port, over mpremote. Secrets travel as files: `ps` shows arguments."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MPREMOTE = [sys.executable, "-m", "mpremote"]
+CALL_S = 120
+
+
+class DeviceError(Exception):
+    """The board does not do what it should; one line."""
+
+
+class Device:
+    """`port`: of the board, e.g. /dev/ttyUSB0. Whatever is asked of it stops the firmware, until `reset`."""
+
+    def __init__(self, port: str) -> None:
+        self.port = port
+
+    def mpremote(self, *arguments: str, timeout_s: float = CALL_S) -> str:
+        """Runs mpremote on the board as it stands, without a soft reset; returns its output. Raises DeviceError."""
+        if not Path(self.port).exists() and not self.port.upper().startswith("COM") and ":" not in self.port:
+            raise DeviceError(f"{self.port}: no such port (is the board plugged in?)")
+        command = [*MPREMOTE, "connect", self.port, "resume", *arguments]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise DeviceError(f"{self.port}: no answer within {timeout_s:.0f} s") from None
+        if done.returncode:
+            lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+            raise DeviceError(f"{self.port}: {lines[-1].strip() if lines else 'mpremote failed'}")
+        return done.stdout
+
+    def ask(self, script: str, **values: Any) -> Any:
+        """Runs a script on the board, with the variables `values` (plain data, no secrets); it answers by printing
+        one line of JSON, the last of its output."""
+        head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        out = self.mpremote("exec", head + script)
+        try:
+            return json.loads(out.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            raise DeviceError(f"{self.port}: unexpected answer: {out.strip()[-200:]!r}") from None
+
+    def copy(self, files: dict[str, Path]) -> None:
+        """Copies files to the board, path on the board -> file here, in one call."""
+        arguments: list[str] = []
+        for target, source in files.items():
+            arguments += ["+"] if arguments else []
+            arguments += ["fs", "cp", "-f", str(source), f":{target}"]
+        if arguments:
+            self.mpremote(*arguments, timeout_s=CALL_S + 5 * len(files))
+
+    def reset(self) -> None:
+        """Starts the board, and its firmware, anew."""
+        self.mpremote("exec", "--no-follow", "import time, machine; time.sleep_ms(100); machine.reset()")
+
+    def lines(self, timeout_s: float | None = None) -> Iterator[str]:
+        """Yields the lines of the console, for so long (for ever if None). Sends nothing, so the firmware runs on.
+
+        The port may go and come back: a board with USB of its own does that at each reset.
+        """
+        import serial  # type: ignore[import-untyped]
+
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        rest = b""
+        port = None
+        try:
+            while end is None or time.monotonic() < end:
+                try:
+                    if port is None:
+                        port = serial.Serial()
+                        port.port, port.baudrate, port.timeout = self.port, 115200, 0.2
+                        port.dtr = port.rts = False  # on many boards these two lines are the reset button
+                        port.open()
+                    data = port.read(max(1, port.in_waiting))
+                except (OSError, serial.SerialException):
+                    if port is not None:
+                        port.close()
+                    port = None
+                    time.sleep(0.2)
+                    continue
+                *whole, rest = (rest + data).split(b"\n")
+                for line in whole:
+                    yield line.decode("utf-8", "replace").rstrip("\r")
+        finally:
+            if port is not None:
+                port.close()
+
+    def wait_for(self, word: str, timeout_s: float) -> str | None:
+        """The first line of the console that begins with `wm <word> `, or None if none comes in time."""
+        for line in self.lines(timeout_s):
+            at = line.find("wm ")
+            if at >= 0 and line[at:].startswith(f"wm {word} "):
+                return line[at:]
+        return None
