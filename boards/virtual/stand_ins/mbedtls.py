@@ -2,7 +2,8 @@
 
 What differs from the PC: certificates and keys may be PEM; a certificate's dates are judged by the RTC, which says 2000
 after each power-on (the PC's own mbedTLS judges them by the PC's clock besides), and a handshake's arithmetic takes a
-second in which no callback runs. A wrong date is a ValueError with mbedTLS's words, as for any other fault of a certificate.
+second in which no callback runs. A wrong date is a ValueError with mbedTLS's words, as for any other fault of a
+certificate.
 """
 
 import binascii as _binascii

@@ -94,7 +94,7 @@ class socket(io.IOBase):
         self.state = "new"  # connected, peer_closed, lost (the path is gone, nobody knows), closed
         self.unsent = 0
         self.patience_ms = 0
-        self.full_patience_ms = _PATIENCE_MS
+        self.full_patience_ms = _the.session.get("patience_ms", _PATIENCE_MS)
         self.answers = _Answers()
         self.letters = []  # datagrams on their way to us: (due, data, address)
 
