@@ -25,6 +25,12 @@ from .store import Store
 
 _numbers = itertools.count()
 
+# The server outlives pg_ctl: if the tests are killed, this ends it and removes its folder.
+_WATCH = """while kill -0 "$1" 2>/dev/null; do sleep 1; done
+[ -d "$2" ] || exit 0
+kill -QUIT "$(head -n 1 "$2/data/postmaster.pid")"; sleep 1; rm -rf "$2"
+"""
+
 
 class Cluster:
     """A running PostgreSQL; `url()` makes an empty database. Raises RuntimeError, in one line, where that can't be."""
@@ -48,6 +54,10 @@ class Cluster:
         except RuntimeError:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
+        subprocess.Popen(
+            ["sh", "-c", _WATCH, "sh", str(os.getpid()), str(self._folder)], cwd="/", start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         Store(self._make("template_relay", "template1"), lambda: 0.0).close()
 
     def url(self) -> str:
