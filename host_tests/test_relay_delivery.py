@@ -225,6 +225,7 @@ def test_a_gateway_slower_than_the_deadline_is_one_that_did_not_answer(bench: Be
     assert "no answer" in bench.store.rows(schema.queue)[0].reason
     bench.step(60)
     assert bench.store.count(schema.queue, state="sent") == 1
+    assert wait_until(lambda: bench.gateway.repeated == 1), "the slow one arrived after all"
 
 
 def test_a_throttled_fleet_gets_through_in_the_end(bench: Bench) -> None:
