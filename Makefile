@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup build demo test torture relay lint size deploy monitor status erase-counters clean
+.PHONY: help venv setup build demo test torture relay lint size deploy monitor status erase-counters provision factory seal clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,24 @@ status: venv ## counters, outbox, link, faults, heap and flash of a board; resta
 erase-counters: venv ## make a board forget all counts; asks first [PORT=...]
 	$(PORT_NEEDED)
 	@exec $(PY) -m tools.deploy erase-counters --port "$(PORT)"
+
+# Secrets come from files outside the repository, or are asked for.
+PRODUCT ?= vacuum
+CONFIG ?=
+FLEET ?=
+
+provision: setup ## give a board its config and product [PORT=...] [CONFIG=unit.json] [PRODUCT=vacuum] [BOARD=...]
+	$(PORT_NEEDED)
+	@exec $(PY) -m tools.provision unit --port "$(PORT)" --board "$(BOARD)" --product "$(PRODUCT)" $(if $(CONFIG),--config "$(CONFIG)")
+
+factory: setup ## flash images, labels and a report for a fleet [FLEET=units.csv] [CONFIG=common.json] [PRODUCT=vacuum] [BOARD=...]
+	@test -n "$(FLEET)" -a -n "$(CONFIG)" || { echo "wearmeter: make factory FLEET=units.csv CONFIG=common.json" >&2; exit 2; }
+	@exec $(PY) -m tools.provision factory --fleet "$(FLEET)" --config "$(CONFIG)" --board "$(BOARD)" --product "$(PRODUCT)"
+
+seal: venv ## end a unit's factory test: its counts start at zero for the owner [PORT=...]
+	$(PORT_NEEDED)
+	@mkdir -p build/factory
+	@exec $(PY) -m tools.provision seal --port "$(PORT)" --report build/factory/sealed.jsonl
 
 clean: ## remove what was built (build/); .venv stays
 	rm -rf build

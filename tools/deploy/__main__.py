@@ -36,6 +36,7 @@ def erase(device: Device, arguments: argparse.Namespace) -> None:
         if input("Type ERASE to go on: ").strip() != "ERASE":
             raise DeviceError("nothing was erased")
     print(f"erased: {', '.join(inspect.erase(device)) or 'there was nothing'}")
+    print(slots.start(device))
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.deploy import on_host
+from tools.deploy import on_host, slots
 from tools.deploy.device import Device
 from tools.simulator.counts import COPIES
 
@@ -24,9 +24,12 @@ try:
         out["crash"] = json.load(file)
 except (OSError, ValueError):
     out["crash"] = None
-from wearmeter import VERSION, start
+try:
+    from wearmeter import VERSION, start
+    device = start.device
+except ImportError:
+    VERSION = device = None
 out["version"] = VERSION
-device = start.device
 if device:
     out["device"] = device.device_id
     out["uptime_s"] = device.clock.uptime_s
@@ -68,9 +71,12 @@ ERASES_A_SAVE = 0.024
 
 
 def status(device: Device) -> dict[str, Any]:
-    """What the running firmware knows of itself; it is started again afterwards."""
+    """What the running firmware knows of itself; it counts again when this returns. Raises DeviceError."""
     found = dict(device.ask(STATUS))
-    device.reset()
+    if "device" in found:
+        slots.start(device)
+    else:
+        device.reset()
     return found
 
 
@@ -81,11 +87,16 @@ def reasons() -> dict[int, str]:
     return {getattr(link, name): name.lower() for name in names[names.index("NONE") : names.index("PROTOCOL") + 1]}
 
 
+def faults(bits: int) -> list[str]:
+    """The names of the faults in a status."""
+    return [name for bit, name in enumerate(on_host.module("faults").NAMES) if bits >> bit & 1]
+
+
 def show(found: dict[str, Any]) -> list[str]:
     """The status as lines for people."""
-    lines = [f"firmware {found['version']}"]
+    lines = [f"firmware {found['version'] or 'none'}"]
     if "device" not in found:
-        lines.append("the firmware was not running")
+        lines.append("it was not running")
     else:
         lines[0] += f", device {found['device']}, epoch {found['epoch']}, up {found['uptime_s']} s"
         lines.append(f"clock: {'not known yet' if found['utc_s'] is None else str(found['utc_s']) + ' UTC s'}")
@@ -102,8 +113,7 @@ def show(found: dict[str, Any]) -> list[str]:
             lines.append(f"link: {state}, last loss {reasons().get(reason, reason)}, {losses} losses")
         else:
             lines.append("link: none, there is no config")
-        raised = [name for bit, name in enumerate(on_host.module("faults").NAMES) if found["faults"] >> bit & 1]
-        lines.append(f"faults: {', '.join(raised) or 'none'}")
+        lines.append(f"faults: {', '.join(faults(found['faults'])) or 'none'}")
         lines.append(f"flash wear: {found['saves']:,} saves, about {found['saves'] * ERASES_A_SAVE:,.0f} block erases")
     lines.append(f"heap: {found['heap_used']:,} used, {found['heap_free']:,} free")
     lines.append(f"flash: {found['flash_free']:,} of {found['flash_size']:,} bytes free")
@@ -113,8 +123,8 @@ def show(found: dict[str, Any]) -> list[str]:
 
 
 def erase(device: Device) -> list[str]:
-    """Erases counts, queue and crash record, here and in NVS; config and product stay. Returns what was erased."""
+    """Erases counts, queue and crash record, here and in NVS; config and product stay. The board waits at its prompt.
+
+    Returns what was erased."""
     paths = [*COPIES, *(copy.replace("ledger", "outbox") for copy in COPIES), "state/crash"]
-    gone = list(device.ask(ERASE, paths=["/" + path for path in paths]))
-    device.reset()
-    return gone
+    return list(device.ask(ERASE, paths=["/" + path for path in paths]))
