@@ -118,7 +118,8 @@ def test_bad_messages_are_refused_counted_and_logged_and_the_relay_goes_on(
         assert device.wait(wire.ACK) == [[1, 1, 1, NOW_S, EPOCH, 1]]
     counts = relay.store.counts()
     assert counts == {"accepted": 1, "refused: malformed": 4, "refused: unknown version": 1, "refused: oversized": 1}
-    assert "wearmeter/vacuum1/up: refused: unknown version: 2" in caplog.text
+    refused = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert ("wearmeter/vacuum1/up", "unknown version: 2") in [(said["topic"], said["reason"]) for said in refused]
 
 
 def test_an_impossible_message_is_acknowledged_and_kept_aside(relay: Relay, broker: EmbeddedBroker) -> None:
@@ -189,7 +190,7 @@ def test_no_broker_is_one_clear_line(free_port: Any, store_url: str, caplog: pyt
     running = Relay(Settings(broker=f"127.0.0.1:{free_port()}", store=store_url), Clock())
     with caplog.at_level(logging.WARNING):
         running.start()
-        assert wait_until(lambda: "no broker at 127.0.0.1:" in caplog.text)
+        assert wait_until(lambda: "no broker" in caplog.text)
         running.stop()
     assert caplog.text.count("no broker") == 1
 

@@ -6,7 +6,6 @@ Each option is also an environment variable, RELAY_ and its name: RELAY_BROKER, 
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import sys
 import threading
@@ -19,7 +18,7 @@ import uvicorn
 from cryptography.fernet import Fernet
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import schema, wire
+from . import logs, schema, wire
 from .accounts import Accounts
 from .fleet import ClaimRefused, Fleet
 from .gateway_client import REGIONS
@@ -42,6 +41,8 @@ _HELP = {
     "token": "Bearer token for --gateway, if one serves all; better by RELAY_TOKEN.",
     "test_gateway": "Base URL for events of test devices; without it they go nowhere.",
     "usage": "What usage tells: the time since the part was fitted, or since last told.",
+    "web": "Serve the pages and the metrics at HOST:PORT.",
+    "web_token": "What must be known to read them; better by RELAY_WEB_TOKEN.",
     "gap_wait_s": "How long a report of a new part waits for its missing replacement.",
     "key": "Fernet key for the customers' tokens (several: newest first); better by RELAY_KEY.",
     "region": "Region of the customers that this skill is granted.",
@@ -99,12 +100,6 @@ def _accounts(settings: Settings) -> Accounts:
         raise click.UsageError(str(error)) from error
 
 
-def _log() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("httpx", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
 @click.group(context_settings={"max_content_width": 100})
 def cli() -> None:
     """The relay from devices on MQTT to Alexa's event gateway."""
@@ -114,7 +109,7 @@ def cli() -> None:
 @_settings(*_RUN)
 def run(settings: Settings) -> None:
     """Run until interrupted."""
-    _log()
+    logs.configure()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -134,7 +129,7 @@ def run(settings: Settings) -> None:
 @_settings(*_ACCOUNT)
 def serve_skill(settings: Settings, port: int) -> None:
     """Answer directives over HTTP, as the deployed function would."""
-    _log()
+    logs.configure()
     if settings.key is not None:
         _accounts(settings)
     skill = open_skill(settings, _open(settings))

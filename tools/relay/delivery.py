@@ -10,7 +10,6 @@ the next report's total replaces it; a replacement and a discovery report have n
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +17,13 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import events, wire
+from . import events, logs, metrics, wire
 from .gateway_client import Answer, GatewayClient, Unreachable
 from .routes import NoRoute, Route, Routes
 from .settings import INCREMENT, Clock, Settings
 from .store import Store
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 SENDERS = 8
 TEMPORARY = (429, 500, 503)
 MAX_PAUSE_S = 3600.0
@@ -57,7 +56,7 @@ class Delivery:
                     rows = self.store.lease_heads(self._owner, self.settings.lease_s, SENDERS)
                     list(senders.map(self._try, rows))
                 except SQLAlchemyError as error:
-                    log.warning("the store does not answer: %s", error)
+                    log.warning("the store does not answer", error=str(error))
                     rows = []
                     self._stopping.wait(1.0)
                 if not rows:
@@ -70,7 +69,7 @@ class Delivery:
         except SQLAlchemyError:
             raise
         except Exception:  # an error of ours with one event must not stop all others
-            log.exception("%s: %s could not be sent", row.device, row.name)
+            log.exception("could not be sent", device=row.device, name=row.name)
             self.store.postpone(row, MAX_PAUSE_S, "an error of the relay's own, see its log")
 
     def deliver(self, row: Any) -> None:
@@ -86,7 +85,8 @@ class Delivery:
             self._dead(row, str(error))
             return
         except Unreachable as error:
-            log.warning("%s: no answer from the gateway: %s", row.device, error)
+            metrics.ANSWERS.labels("none").inc()
+            log.warning("no answer from the gateway", device=row.device, error=str(error))
             self.store.postpone(row, self.settings.unreachable_after_s, f"no answer: {error}", count=False)
             return
         if answer.accepted:
@@ -99,7 +99,9 @@ class Delivery:
             self._dead(row, str(answer))
 
     def _post(self, row: Any, route: Route) -> Answer:
-        return self.client.post(route.url, route.token, self._message(row, route.token))
+        answer = self.client.post(route.url, route.token, self._message(row, route.token))
+        metrics.ANSWERS.labels(str(answer.status)).inc()
+        return answer
 
     def _message(self, row: Any, token: str) -> dict[str, Any]:
         if row.name == "AddOrUpdateReport":
@@ -129,5 +131,5 @@ class Delivery:
             self.store.postpone(row, min(self.settings.pause_s * 2 ** min(rounds, 16), MAX_PAUSE_S), str(answer))
 
     def _dead(self, row: Any, reason: str) -> None:
-        log.warning("%s: %s is a dead letter: %s", row.device, row.name, reason)
+        log.warning("dead letter", device=row.device, name=row.name, reason=reason)
         self.store.dead(row, reason)

@@ -58,7 +58,8 @@ class GatewayClient:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
         try:
             payload = response.json()["payload"]
-            return Answer(response.status_code, str(payload["code"])[:64], str(payload["description"])[:256])
+            description = str(payload["description"]).replace(token, "…")  # it is logged and shown
+            return Answer(response.status_code, str(payload["code"])[:64], description[:256])
         except (ValueError, KeyError, TypeError):
             return Answer(response.status_code)
 

@@ -5,7 +5,6 @@ An arriving message is acknowledged to the broker only when its `done` is called
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,11 @@ from typing import Any
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from . import logs
 from .settings import Settings
 from .wire import DEVICE_ID
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 KINDS = ("up", "status", "about")
 
 
@@ -83,7 +83,7 @@ class MqttEdge:
             return
         self._complained = False
         self.connected = True
-        log.info("connected to the broker at %s", self.address)
+        log.info("connected to the broker", broker=self.address)
         client.subscribe([(f"{self._prefix}{self.root}/+/{kind}", 1) for kind in KINDS])
 
     def _on_connect_fail(self, client: Any, userdata: Any) -> None:
@@ -91,12 +91,12 @@ class MqttEdge:
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if self.connected and reason.is_failure:
-            log.warning("lost the broker at %s (%s); connecting again", self.address, reason)
+            log.warning("lost the broker, connecting again", broker=self.address, reason=str(reason))
         self.connected = False
 
     def _complain(self, why: str) -> None:
         if not self._complained:
-            log.warning("no broker at %s (%s); trying again with growing pauses up to a minute", self.address, why)
+            log.warning("no broker, trying again with growing pauses up to a minute", broker=self.address, reason=why)
         self._complained = True
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:

@@ -6,7 +6,6 @@ queue to the gateway. Neither waits for the other.
 
 from __future__ import annotations
 
-import logging
 import queue as queues
 import threading
 import time
@@ -16,15 +15,16 @@ from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from . import schema, wire
+from . import logs, metrics, schema, wire
 from .accounts import routes_for
 from .delivery import Delivery
 from .fleet import Fleet
 from .mqtt import Arrival, MqttEdge
 from .settings import Clock, Settings
 from .store import QUEUED, Store
+from .web import Server, serve_pages
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 T = TypeVar("T")
 BATCH = 200
 MAX_PAUSE_S = 30.0
@@ -79,6 +79,9 @@ class Relay:
         self.mqtt = MqttEdge(self.settings, self._arrivals.put)
         self.store = Store(self.settings.store, self.clock, self.settings.gap_wait_s)
         self.fleet = Fleet(self.store)
+        self.web: Server | None = None
+        if self.settings.web is not None:
+            self.web = serve_pages(self.store, self.settings.web, self.settings.web_token, self.clock)
         self.delivery: Delivery | None = None
         routes = routes_for(self.settings, self.store, self.clock)
         if self.settings.deliver and routes is not None:
@@ -88,6 +91,8 @@ class Relay:
         for thread in self._threads:
             thread.start()
         self.mqtt.start()
+        metrics.WAITING.set_function(self._arrivals.qsize)
+        metrics.CONNECTED.set_function(lambda: self.mqtt.connected)
 
     def stop(self) -> None:
         """Finish what is in hand and end; what is queued stays in the store."""
@@ -95,6 +100,8 @@ class Relay:
         for thread in self._threads:
             thread.join()
         self.mqtt.stop()
+        if self.web is not None:
+            self.web.stop()
         self.store.close()
 
     def idle(self) -> bool:
@@ -190,17 +197,19 @@ class Relay:
             return
         items = [(arrival.device, arrival.payload, message) for arrival, message in batch]
         try:
-            outcomes = self._persist(lambda: self.store.accept(items))
+            with metrics.COMMIT_SECONDS.time():
+                outcomes = self._persist(lambda: self.store.accept(items))
+            metrics.COMMIT_MESSAGES.observe(len(batch))
         except SQLAlchemyError:
             if len(batch) > 1:  # one of them is the cause; the others must not suffer for it
                 for one in batch:
                     self._store_ups([one])
                 return
-            log.exception("%s: could not be stored", batch[0][0].topic)
+            log.exception("could not be stored", topic=batch[0][0].topic)
             outcomes = []
         for (arrival, message), outcome in zip(batch, outcomes, strict=False):
             if outcome.reason:
-                log.warning("%s: kept aside: %s", arrival.topic, outcome.reason)
+                log.warning("kept aside", topic=arrival.topic, reason=outcome.reason)
             if outcome.nonce is not None:
                 ack = wire.encode_ack(outcome.nonce, int(self.clock()), message.epoch, message.sequence)
                 self.mqtt.send(arrival.device, ack)
@@ -234,7 +243,7 @@ class Relay:
             self.mqtt.send(due.device, payload)
 
     def _refuse(self, topic: str, error: wire.Refused) -> None:
-        log.warning("%s: refused: %s", topic, error)
+        log.warning("refused", topic=topic, reason=str(error))
         self._persist(lambda: self.store.refused(error.reason))
 
     def _done(self, arrival: Arrival) -> None:
@@ -248,7 +257,7 @@ class Relay:
             try:
                 return work()
             except OperationalError as error:
-                log.warning("the store does not answer, trying again in %.1f s: %s", pause_s, error.orig)
+                log.warning("the store does not answer", again_in_s=pause_s, error=str(error.orig))
             if self._stopping.wait(pause_s):
                 raise _Stopping
             pause_s = min(pause_s * 2, MAX_PAUSE_S)

@@ -48,6 +48,10 @@ class Settings:
     lwa_client_id: str | None = None
     lwa_client_secret: str | None = None
     refresh_ahead_s: float = 300.0
+    web: str | None = None
+    """HOST:PORT to serve the pages and the metrics at; None: neither."""
+    web_token: str | None = None
+    """What somebody must know to read them, at least 16 characters."""
     deliver: bool = True
     """False: this process accepts and acknowledges, and leaves the queue to another."""
 

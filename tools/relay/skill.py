@@ -6,7 +6,6 @@ RELAY_REGION, RELAY_LWA_CLIENT_ID, RELAY_LWA_CLIENT_SECRET) once. Errors are Ale
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from functools import cache
@@ -14,14 +13,14 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import events
+from . import events, logs
 from .accounts import Accounts
 from .fleet import Fleet
 from .lwa import LwaRefused, LwaUnreachable
 from .settings import Settings, from_environment
 from .store import Store
 
-log = logging.getLogger(__name__)
+log = logs.logger(__name__)
 MAX_ENDPOINTS = 300
 
 
@@ -49,7 +48,7 @@ class Skill:
         except DirectiveError as error:
             return self._error(body, error.kind, str(error))
         except (SQLAlchemyError, LwaUnreachable) as error:
-            log.error("a directive could not be answered: %s", type(error).__name__)
+            log.error("a directive could not be answered", error=type(error).__name__)
             return self._error(body, "INTERNAL_ERROR", "try again later")
 
     def _answer(self, body: Any) -> dict[str, Any]:
@@ -67,7 +66,7 @@ class Skill:
     def _discover(self, token: Any) -> dict[str, Any]:
         endpoints = self.fleet.discover(self._customer(token))
         if len(endpoints) > MAX_ENDPOINTS:
-            log.warning("a customer has %d devices; Alexa is told of %d", len(endpoints), MAX_ENDPOINTS)
+            log.warning("a customer has too many devices", devices=len(endpoints), told=MAX_ENDPOINTS)
         return events.discover_response(str(uuid.uuid4()), endpoints[:MAX_ENDPOINTS])
 
     def _accept_grant(self, code: Any, token: Any) -> dict[str, Any]:

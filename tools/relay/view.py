@@ -1,0 +1,311 @@
+"""What the pages and the metrics show, read from the database and never written: its connections are read-only.
+
+No customer, token or claim code is ever read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import cbor2
+from sqlalchemy import Connection, Row, case, create_engine, event, func, literal, select, true
+
+from . import names, wear, wire
+from .schema import commands, counters, customers, devices, messages, quarantine, queue, usage
+from .settings import Clock
+from .store import DEAD, QUEUED, SENT, Store
+
+ROWS = 50
+HISTORY = 2000  # messages in a curve: over five years of daily reports
+SILENT_S = 2 * wear.DAY_S
+FILTERS = {
+    "all": "all",
+    "faults": "with faults",
+    "silent": "silent for two days",
+    "offline": "offline",
+    "aside": "with messages kept aside",
+    "dead": "with dead letters",
+}
+_OPERATIONS = {wire.REPLACED: "replaced", wire.UNDO: "undo", wire.REPORT_NOW: "report now"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole fleet in numbers."""
+
+    devices: int
+    online: int
+    silent: int
+    faulty: int
+    faults: dict[str, int]
+    queue: dict[str, int]
+    oldest_queued_s: float
+    aside: int
+    counts: dict[str, int]
+    last_seen_s: int | None
+
+
+@dataclass
+class Change:
+    """A replacement: `generation` is the new part, `used_s` what the old one had been used."""
+
+    generation: int
+    utc_s: int
+    used_s: int
+    inferred: bool
+    estimated: bool
+
+
+@dataclass
+class Part:
+    """A consumable as it is fitted now."""
+
+    index: int
+    instance: str
+    name: str
+    rated_s: int
+    generation: int = 1
+    used_s: int = 0
+    known: bool = False
+    gateway_s: int | None = None
+    left: wear.Left = wear.Left(None, "too few reports yet")
+    rate_s: float | None = None
+    points: list[wear.Point] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def share(self) -> float | None:
+        """Used time by rated life; None without a rated life."""
+        return self.used_s / self.rated_s if self.rated_s else None
+
+
+@dataclass
+class Unit:
+    """A device; `about` is None until it has described itself."""
+
+    row: Row[Any]
+    about: wire.About | None
+    faults: list[str]
+    parts: list[Part]
+    silent: bool
+    aside: int = 0
+    dead: int = 0
+    queued: int = 0
+
+    @property
+    def worst(self) -> Part | None:
+        """The part with the least of its rated life left."""
+        return max(
+            (part for part in self.parts if part.known and part.share), key=lambda part: part.share or 0, default=None
+        )
+
+
+class View:
+    """Reads the store's database over connections of its own."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.clock = clock
+        if store.is_sqlite:
+            self.engine = create_engine(store.engine.url, hide_parameters=True, connect_args={"timeout": 10})
+            event.listen(self.engine, "connect", _read_only)
+            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        else:
+            self.engine = create_engine(
+                store.engine.url, hide_parameters=True, pool_size=2, max_overflow=2, pool_pre_ping=True,
+                execution_options={"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"},
+            )  # fmt: skip
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
+        """All that one page shows is of one moment."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def summary(self) -> Summary:
+        with self._look() as connection:
+            silent = self.clock() - SILENT_S
+            sums = [func.count(), *(func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in (
+                devices.c.online, devices.c.last_seen_s < silent, devices.c.faults != 0))]  # fmt: skip
+            total, online, quiet, faulty = connection.execute(select(*sums)).one()
+            kinds = select(devices.c.faults, func.count()).where(devices.c.faults != 0).group_by(devices.c.faults)
+            by_name: dict[str, int] = {}
+            for bits, count in connection.execute(kinds):
+                for name in names.faults(bits):
+                    by_name[name] = by_name.get(name, 0) + count
+            states = {QUEUED: 0, SENT: 0, DEAD: 0}
+            states |= {
+                row[0]: row[1]
+                for row in connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state))
+            }
+            oldest = connection.execute(select(func.min(queue.c.queued_s)).where(queue.c.state == QUEUED)).scalar()
+            return Summary(
+                total, online, quiet, faulty, by_name, states,
+                max(0.0, self.clock() - oldest) if oldest is not None else 0.0,
+                connection.execute(select(func.count()).select_from(quarantine)).scalar_one(),
+                {row.name: row.value for row in connection.execute(select(counters))},
+                connection.execute(select(func.max(devices.c.last_seen_s))).scalar(),
+            )  # fmt: skip
+
+    def fleet(self, search: str = "", only: str = "all", page: int = 0) -> tuple[list[Unit], bool]:
+        """Return the devices whose id begins with `search`, or whose name, firmware, model or serial holds it.
+
+        At most ROWS, by id, and whether there are more.
+        """
+        wanted = select(devices).order_by(devices.c.device).offset(page * ROWS).limit(ROWS + 1)
+        if search:
+            inside: Any = func.instr if self.engine.dialect.name == "sqlite" else _position
+            wanted = wanted.where(
+                devices.c.device.startswith(search, autoescape=True)
+                | devices.c.name.icontains(search, autoescape=True)
+                | devices.c.firmware.startswith(search, autoescape=True)
+                | (inside(devices.c.about, search.encode()) > 0)
+            )
+        conditions = {
+            "faults": devices.c.faults != 0,
+            "silent": devices.c.last_seen_s < self.clock() - SILENT_S,
+            "offline": devices.c.online.is_(False),
+            "aside": select(literal(1)).where(quarantine.c.device == devices.c.device).exists(),
+            "dead": select(literal(1)).where(queue.c.device == devices.c.device, queue.c.state == DEAD).exists(),
+        }
+        if only in conditions:
+            wanted = wanted.where(conditions[only])
+        with self._look() as connection:
+            rows = connection.execute(wanted).all()
+            return self._units(connection, list(rows[:ROWS])), len(rows) > ROWS
+
+    def device(self, device: str) -> dict[str, Any] | None:
+        """Return everything about a device, None if it has not been heard of."""
+        with self._look() as connection:
+            row = connection.execute(select(devices).where(devices.c.device == device)).first()
+            if row is None:
+                return None
+            (unit,) = self._units(connection, [row])
+            self._histories(connection, unit)
+            own = queue.c.device == device
+            waiting = (
+                select(queue).where(own, queue.c.state.in_((QUEUED, DEAD))).order_by(queue.c.id.desc()).limit(ROWS)
+            )
+            sent = select(func.count(), func.max(queue.c.done_s)).where(own, queue.c.state == SENT)
+            orders = select(commands).where(commands.c.device == device)
+            linked = select(customers.c.state, customers.c.reason, customers.c.region)
+            return {
+                "unit": unit,
+                "queue": connection.execute(waiting).all(),
+                "sent": connection.execute(sent).one(),
+                "linked": connection.execute(linked.where(customers.c.customer == row.customer)).first(),
+                "aside": _asides(connection, 0, device)[0],
+                "commands": [
+                    (found, _OPERATIONS.get(found.operation, str(found.operation)))
+                    for found in connection.execute(orders.order_by(commands.c.number.desc()).limit(ROWS))
+                ],
+                "latest": [
+                    (found, _decoded(found.payload))
+                    for found in connection.execute(
+                        select(messages).where(messages.c.device == device)
+                        .order_by(messages.c.received_s.desc(), messages.c.sequence.desc()).limit(ROWS)
+                    )
+                ],
+            }  # fmt: skip
+
+    def asides(self, page: int = 0) -> tuple[list[tuple[Row[Any], str]], bool]:
+        """Return the messages kept aside of all devices, newest first, with what could be read in them."""
+        with self._look() as connection:
+            return _asides(connection, page)
+
+    def _units(self, connection: Connection, rows: list[Row[Any]]) -> list[Unit]:
+        here = [row.device for row in rows]
+        units = {}
+        for row in rows:
+            about = wire.decode_about(row.about) if row.about is not None else None
+            parts = [
+                Part(index, consumable.instance, _name(consumable), consumable.rated_life_h * 3600)
+                for index, consumable in enumerate(about.consumables if about is not None else ())
+            ]
+            silent = row.last_seen_s < self.clock() - SILENT_S
+            units[row.device] = Unit(row, about, names.faults(row.faults), parts, silent)
+        used = select(usage).join(devices, (devices.c.device == usage.c.device) & (devices.c.epoch == usage.c.epoch))
+        for found in connection.execute(used.where(usage.c.device.in_(here)).order_by(usage.c.generation)):
+            parts = units[found.device].parts
+            for index in range(len(parts), found.idx + 1):
+                parts.append(Part(index, f"consumable {index}", f"Consumable {index}", 0))
+            part = parts[found.idx]
+            part.generation, part.used_s, part.known = found.generation, found.used_s, True
+            part.gateway_s = found.gateway_s
+            if found.replaced_s is not None:
+                part.changes.append(
+                    Change(found.generation + 1, found.replaced_s, found.used_s, found.inferred, found.inferred)
+                )
+        for name, table, condition in (
+            ("aside", quarantine, true()),
+            ("dead", queue, queue.c.state == DEAD),
+            ("queued", queue, queue.c.state == QUEUED),
+        ):
+            counted = select(table.c.device, func.count()).where(table.c.device.in_(here), condition)
+            for device, count in connection.execute(counted.group_by(table.c.device)):
+                setattr(units[device], name, count)
+        return list(units.values())
+
+    def _histories(self, connection: Connection, unit: Unit) -> None:
+        wanted = select(messages).where(
+            messages.c.device == unit.row.device, messages.c.late.is_(False),
+            messages.c.kind.in_((wire.REPORT, wire.REPLACEMENT)),
+        )  # fmt: skip
+        newest = connection.execute(wanted.order_by(messages.c.received_s.desc()).limit(HISTORY)).all()
+        decoded = []
+        first_s: dict[int, int] = {}
+        for row in newest:
+            first_s[row.epoch] = min(row.received_s, first_s.get(row.epoch, row.received_s))
+        for row in sorted(newest, key=lambda row: (first_s[row.epoch], row.epoch, row.sequence)):
+            message = wire.decode_up(row.payload)
+            if not isinstance(message, wire.Unreadable):
+                decoded.append((message, row.sample_s, row.estimated))
+        estimated = {
+            (point.epoch, index, point.generation)
+            for index, points in wear.history(decoded).items()
+            for point in points
+            if point.new and point.estimated
+        }
+        for index, points in wear.history(decoded).items():
+            if index < len(unit.parts):
+                part = unit.parts[index]
+                part.points, part.rate_s = points, wear.daily_use_s(points)
+                part.left = wear.left(points, part.used_s, part.rated_s, self.clock())
+                for change in part.changes:
+                    change.estimated |= (unit.row.epoch, index, change.generation) in estimated
+
+
+def _asides(connection: Connection, page: int, device: str | None = None) -> tuple[list[tuple[Row[Any], str]], bool]:
+    wanted = select(quarantine).order_by(quarantine.c.id.desc()).offset(page * ROWS).limit(ROWS + 1)
+    if device is not None:
+        wanted = wanted.where(quarantine.c.device == device)
+    rows = connection.execute(wanted).all()
+    return [(row, _decoded(row.payload)) for row in rows[:ROWS]], len(rows) > ROWS
+
+
+def _decoded(payload: bytes) -> str:
+    """Return what a payload says, in CBOR's diagnostic manner, or its bytes."""
+    try:
+        text = str(cbor2.loads(payload))
+    except Exception:  # whatever a hostile payload does to the decoder, the page shows it
+        text = payload.hex(" ")
+    return text if len(text) <= 240 else text[:240] + "…"
+
+
+def _name(consumable: wire.Consumable) -> str:
+    found = dict(consumable.names)
+    return found.get("en-US", consumable.names[0][1])
+
+
+def _position(column: Any, part: bytes) -> Any:
+    return func.position(literal(part).op("IN")(column))
+
+
+def _read_only(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by the listener on `begin`
+    connection.execute("PRAGMA query_only=ON")
