@@ -93,6 +93,8 @@ class Fields:
         """An object of texts, each of `low` to `high` bytes, with at least one member, as a dict."""
         part = self.object(key)
         for name in part._data:
+            if not isinstance(name, str):  # MicroPython reads {0 "de": ...}, which a flipped bit makes of a space
+                self.fail(key, "texts by name")
             part.text(name, low, high)
         return part._data
 

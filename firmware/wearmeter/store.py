@@ -90,11 +90,12 @@ class Store:
         is kept aside with `.bad` added to its name for those who want to know why; the next save goes to the file that
         is not the newest good one.
         """
-        self.damaged = empty = 0
+        self.damaged = missing = empty = 0
         best = None
         for at in (0, 1):
             data = _read(self._paths[at])
             if not data:
+                missing += 1
                 empty += data is not None
                 continue
             found = unframe(data)
@@ -118,8 +119,8 @@ class Store:
                 best = found
                 self.from_second_home = True
         # A cut while littlefs makes a file leaves it empty. It makes the first at save 1 and the second at save 2.
-        if empty > 1 or (empty and best and best[0] > 1):
-            self.damaged += empty
+        if empty > 1 or (missing and best and best[0] > 1):
+            self.damaged += missing
         if best is None:
             return None
         self.counter = best[0]

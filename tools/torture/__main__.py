@@ -17,7 +17,7 @@ from tools.setup import firmware, micropython, umqtt
 from tools.torture.report import Report
 
 # The share of the time that each gets.
-MODULES = {"power": 0.6, "kills": 0.2, "network": 0.2}
+MODULES = {"power": 0.55, "damage": 0.1, "kills": 0.2, "network": 0.15}
 
 
 def main() -> int:

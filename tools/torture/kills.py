@@ -6,11 +6,13 @@ has reached the relay. Its truth is known to the second before each kill: the bo
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,7 +26,7 @@ from tools.relay import schema, wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.simulator import counts, timeline
-from tools.simulator.scenario import SCENARIOS, Scenario
+from tools.simulator.scenario import ROOT, SCENARIOS, Scenario
 from tools.simulator.timeline import Session
 from tools.simulator.vacuum import BOARD, Simulator
 from tools.torture.report import Report
@@ -67,7 +69,7 @@ class Life:
         self.truth = Truth()
         self.broken: list[str] = []
 
-    def run(self, report: Report | None = None) -> list[str]:
+    def run(self) -> list[str]:
         """Live, and return what was broken."""
         with ExitStack() as stack:
             broker = stack.enter_context(EmbeddedBroker())
@@ -82,8 +84,6 @@ class Life:
             for number in range(1, KILLS + 1):
                 at_ms = self._live(number, at_ms) + self.random.choice((500, 60_000, 30_000_000))
                 self.truth.kills += 1
-                if report:
-                    report.count("kills")
             for number, length_ms in enumerate(REST_MS, KILLS + 1):
                 if number > KILLS + 1:
                     self.relay.store.add_command(self.scenario.device.unique_id, wire.REPORT_NOW, [])
@@ -188,27 +188,34 @@ class Life:
             broken.append(f"promise 3: kept aside: sequence {row.sequence}: {row.reason}")
 
 
-def live(seed: int, report: Report | None = None) -> list[str]:
+def live(seed: int) -> list[str]:
     """Run the life drawn from `seed`; returns what was broken."""
     with tempfile.TemporaryDirectory() as folder:
-        return Life(seed, Path(folder)).run(report)
+        return Life(seed, Path(folder)).run()
+
+
+def _live_apart(report: Report, seed: int) -> None:
+    """The same in a process of its own: one relay each."""
+    command = [sys.executable, "-m", "tools.torture.kills", str(seed)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        report.fail(f"kills/{seed}", done.stderr.strip()[-500:])
+        return
+    report.count("kills", KILLS)
+    for why in json.loads(done.stdout.splitlines()[-1]):
+        report.fail(f"kills/{seed}", why)
 
 
 def run(report: Report, seconds: float, seed: int) -> None:
-    """Lives one after the other, for about `seconds`."""
+    """Lives side by side, for about `seconds`."""
     ends = time.monotonic() + seconds
-    number = 0
-    lock = threading.Lock()
+    numbers = itertools.count(seed * 1000)
 
     def work() -> None:
-        nonlocal number
         while time.monotonic() < ends:
-            with lock:
-                number += 1
-                own = seed * 1000 + number
+            own = next(numbers)
             report.say(f"life {own}")
-            for why in live(own, report):
-                report.fail(f"kills/{own}", why)
+            _live_apart(report, own)
 
     workers = [threading.Thread(target=work, daemon=True) for _ in range(report.jobs)]
     for worker in workers:
@@ -219,5 +226,8 @@ def run(report: Report, seconds: float, seed: int) -> None:
 
 def replay(report: Report, name: str) -> None:
     """Run one life again: the same uses, though a kill never strikes at quite the same moment."""
-    for why in live(int(name), report):
-        report.fail(f"kills/{name}", why)
+    _live_apart(report, int(name))
+
+
+if __name__ == "__main__":
+    print(json.dumps(live(int(sys.argv[1]))))

@@ -149,6 +149,15 @@ class Link:
         self.online = False
 
 
+def mount(image, operation=lambda kind, at, data, cost_us: None):
+    """Put the file system of this flash at /. Raises OSError."""
+    try:
+        vfs.umount("/")
+    except OSError:
+        pass  # The last one didn't mount.
+    vfs.mount(vfs.VfsLfs2(nor.Nor(image, operation)), "/")
+
+
 class Unit:
     """`image`: the flash; `homes`: the second home's blobs by name; `truth`: what has happened so far."""
 
@@ -162,7 +171,7 @@ class Unit:
         self.ntp = True
         self.ntp_error_s = 0
         self.relay_error_s = 0
-        self.home_refuses = False
+        self.home_refuses = self.flash_refuses = False
         self.lose_up = self.lose_ack = self.twice = 0
         self.have_nothing = False
         self.commands = truth.unanswered()
@@ -179,6 +188,8 @@ class Unit:
     # ---- flash and time
 
     def operation(self, kind, at, data, cost_us):
+        if self.flash_refuses and kind != nor.HOME:
+            raise OSError(5)
         if self.operations is not None:
             self.operations.append((kind, at, data, self.now_us, cost_us))
         if kind == nor.ERASE:
@@ -246,8 +257,7 @@ class Unit:
         self._events = [(self.now_us + event[0] * 1000,) + tuple(event[1:]) for event in events]
         self._move(self.now_us + BOOT_US)
         time.zero_ms = self.now_us // 1000 - 1000
-        vfs.umount("/")
-        vfs.mount(vfs.VfsLfs2(nor.Nor(self.image, self.operation)), "/")
+        mount(self.image, self.operation)
         builtins.open = self._open
         self.inbox = []
         self.callback = None
@@ -422,10 +432,8 @@ class Unit:
 def factory(files, blocks=32):
     """Return the flash of a new unit, with the files {path: content} on it."""
     image = nor.flash(blocks)
-    device = nor.Nor(image, lambda kind, at, data, cost_us: None)
-    vfs.VfsLfs2.mkfs(device)
-    vfs.umount("/")
-    vfs.mount(vfs.VfsLfs2(device), "/")
+    vfs.VfsLfs2.mkfs(nor.Nor(image, lambda kind, at, data, cost_us: None))
+    mount(image)
     for path, content in files.items():
         with _real_open(path, "wb") as file:
             file.write(content)
