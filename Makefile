@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup build demo test torture relay lint size deploy monitor status erase-counters provision factory seal clean
+.PHONY: help venv setup build demo test bench torture relay lint size deploy monitor status erase-counters provision factory seal clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: setup ## a week of a vacuum, from motor to Alexa event [SCENARIO=file] [SE
 test: setup ## lint and every test: on CPython, on MicroPython and end to end [TESTS=path] [JOBS=n]
 	@$(PY) -m tools.setup.system_packages
 	@exec $(PY) -m pytest -n $(JOBS) --dist worksteal --hypothesis-seed=$(HYPOTHESIS_SEED) $(TESTS)
+
+bench: setup ## measure every figure anew, into build/bench.json [ONLY=network]
+	@exec $(PY) -m tools.bench $(ONLY)
 
 torture: setup ## cut, kill, damage and reorder for a while [SECONDS=300] [SEED=n] [ONLY=power] [REPLAY=id]
 	@exec $(PY) -m tools.torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(REPLAY),--replay $(REPLAY))

@@ -20,6 +20,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from host_tests.unit_for_tests import START_UTC_MS, Unit, clean, config
+from tools.bench.network import TlsHouse
 from tools.mosquitto.broker import Mosquitto
 from tools.mosquitto.certificates import Authority, Pair
 from tools.relay import wire
@@ -27,6 +28,7 @@ from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.relay.testing import Clock, wait_until
 from tools.setup import system_packages
+from tools.torture.network import Day
 
 DEVICE = "246f28a1b2c3"
 PASSWORDS = {DEVICE: "the device's own", "stranger": "a stranger's", "relay": "the relay's"}
@@ -299,3 +301,14 @@ def test_a_recorded_down_message_that_is_played_again_is_refused_and_counted(
     assert online(lines) and not acked(lines)
     assert any(line.startswith("wm refused") and "nonce" in line for line in lines)
     assert json.dumps(lines).count("wm welcome") == 0
+
+
+def test_a_cut_anywhere_in_a_handshake_costs_less_than_a_second(tmp_path: Path, firmware: Path) -> None:
+    """The handshake computes for a second, from about 3 s after power-on; the motor runs all the while."""
+    with TlsHouse(tmp_path) as house:
+        for end_ms in range(2_900, 4_500, 60):
+            before_ms = house.ledger_ms()[0] if house.cuts else 0
+            house.live(Day(end_ms=end_ms, motor=(1_000, 99_999)))
+            assert 0 <= end_ms - 1_000 - (house.ledger_ms()[0] - before_ms) <= 1_000, end_ms
+        house.settle()
+        assert house.broken() is None

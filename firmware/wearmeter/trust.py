@@ -10,14 +10,62 @@ through, or, after a first refusal, the moment the newest certificate of the cha
 expired before that moment is refused all the same; one that expired since cannot be told from a good one.
 """
 
+import io
+import select
 import time
 
 import tls
+from micropython import const
 
 from wearmeter import BUILD_UTC_S
 
 _UTC_2000_S = 946684800
 _MARK = b"\x17\x0d"  # DER: UTCTime of 13 characters; the first in a certificate is its notBefore
+
+
+# A handshake's arithmetic holds up the tick: emulated, 1.25 s in all. It rests before each of the broker's records.
+_RECORDS = const(9)
+_HEAD_BYTES = const(5)
+_POLL = const(3)
+
+
+class _Resting(io.IOBase):
+    """Between mbedTLS and the socket: has nothing to read once before each record of the handshake. That brings mbedTLS
+    back to Python, where the tick has its turn; and that saves what ran so far."""
+
+    def __init__(self, raw, ledger):
+        self._raw = raw
+        self._ledger = ledger
+        self._left = _RECORDS
+        self._rested = False
+        self._poller = select.poll()
+        self._poller.register(raw, select.POLLIN)
+
+    def readinto(self, buffer):
+        if self._left and len(buffer) == _HEAD_BYTES:  # mbedTLS asks for a record's head alone
+            self._rested = not self._rested
+            if self._rested:
+                self._left -= 1
+                self._ledger.dirty = True
+                return None
+        return self._do(self._raw.readinto, buffer)
+
+    def write(self, data):
+        return self._do(self._raw.write, data)
+
+    def _do(self, action, data):
+        try:
+            return action(data)
+        except OSError as error:
+            return -error.errno
+
+    def ioctl(self, request, argument):
+        if request != _POLL:
+            return 0  # whoever made the socket closes it
+        self._poller.modify(self._raw, argument)
+        for _, flags in self._poller.poll(0):
+            return flags
+        return 0
 
 
 class Trust:
@@ -39,10 +87,9 @@ class Trust:
         utc_s = self._clock.now() or max(self._ledger.utc_floor_s, BUILD_UTC_S, self._begins_s)
         self._begins_s = 0
         self._set_rtc(utc_s)
-        # The arithmetic of a handshake holds up the tick: what ran so far is saved first.
-        self._ledger.dirty = True
-        time.sleep_ms(150)
-        return self._context.wrap_socket(raw, server_hostname=self._config.host, do_handshake_on_connect=False)
+        return self._context.wrap_socket(
+            _Resting(raw, self._ledger), server_hostname=self._config.host, do_handshake_on_connect=False
+        )
 
     def _open(self):
         config = self._config

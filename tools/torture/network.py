@@ -22,7 +22,7 @@ from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.relay.store import load_state
 from tools.setup import firmware
-from tools.simulator import counts
+from tools.simulator import counts, flash_image
 from tools.simulator.testing import START_UTC_MS, WIFI, Board, BoardRun
 from tools.simulator.vacuum import firmware_files
 from tools.torture.proxy import KINDS, Fault, Proxy
@@ -74,9 +74,9 @@ class House:
         self.runs: list[BoardRun] = []
 
     def __enter__(self) -> House:
-        self.broker = EmbeddedBroker().start()
+        self.broker = self.make_broker()
         self.proxy = Proxy(self.broker.port, self.seed)
-        config = {
+        self.config: dict[str, Any] = {
             "schema": 1,
             "wifi": WIFI,
             "broker": {"host": "127.0.0.1", "port": self.proxy.port, "transport": "plain"},
@@ -84,20 +84,33 @@ class House:
         }
         files = firmware_files(firmware.OUT)
         files["product.json"] = json.dumps(PRODUCT).encode()
-        files["config.json"] = json.dumps(config).encode()
+        files["config.json"] = json.dumps(self.config).encode()
         self.board = Board(self.directory / "unit", files, flash_kib=512)
         self.relay = self.make_relay()
         return self
+
+    def make_broker(self) -> Any:
+        """A running broker: `port`, `stop` and `start`."""
+        return EmbeddedBroker().start()
 
     def make_relay(self) -> Relay:
         """A relay over this house's store, in the unit's time."""
         store = f"sqlite:///{self.directory}/relay.sqlite3"
         relay = Relay(Settings(broker=f"127.0.0.1:{self.broker.port}", store=store, deliver=False), self.now_s)
         relay.start()
+        self.await_relay(relay)
+        return relay
+
+    def await_relay(self, relay: Relay) -> None:
+        """Until it is at the broker, for 10 s."""
         deadline = time.monotonic() + 10
         while not relay.mqtt.connected and time.monotonic() < deadline:
             time.sleep(0.01)
-        return relay
+
+    def write(self, name: str, content: bytes | dict[str, Any]) -> None:
+        """Put a file on the unit's flash."""
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        flash_image.write_file(self.board.flash, name, data)
 
     def __exit__(self, *error: object) -> None:
         self.relay.stop()
@@ -112,7 +125,7 @@ class House:
         if day.wipe:
             self.broker.stop()
             self.broker.start()
-            self._await_relay()
+            self.await_relay(self.relay)
         self.proxy.plan = list(day.faults)
         begins_ms, ends_ms = day.motor
         motor = [[begins_ms, "pin", SUCTION, 1], [ends_ms, "pin", SUCTION, 0]]
@@ -123,7 +136,7 @@ class House:
             end_ms=day.end_ms,
             boot_ms=700,
             rest=REST,
-            **{"patience_ms": PATIENCE_MS, **keys},
+            **{"patience_ms": PATIENCE_MS, "hosts": {"broker.example": "127.0.0.1"}, **keys},
         )
         self.proxy.plan = []
         self.runs.append(run)
@@ -133,11 +146,6 @@ class House:
         if run.end.get("reason") != "cut":
             raise AssertionError(f"the unit ended by itself: {run.end or run.lines[-3:]}")
         return run
-
-    def _await_relay(self) -> None:
-        deadline = time.monotonic() + 10
-        while not self.relay.mqtt.connected and time.monotonic() < deadline:
-            time.sleep(0.02)
 
     def settle(self, days: int = 3) -> None:
         """Peace: what is left arrives, and the relay asks for the totals of now."""
