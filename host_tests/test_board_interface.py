@@ -1,0 +1,165 @@
+"""Every board has all names of the interface, pins that its chip has and may use, and a manifest that freezes all."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from tools.simulator import timeline
+
+ROOT = Path(__file__).resolve().parents[1]
+BOARDS = sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.py"))
+CHIPS = [name for name in BOARDS if name != "virtual"]
+SIGNALS = sorted("suction_motor brush_motor motor_current motor_speed filter_button brush_button status_led".split())
+INTERFACE = {
+    "device_id": "()",
+    "level_input": "(signal, pull)",
+    "analog_input": "(signal)",
+    "output": "(signal)",
+    "pixel": "(signal)",
+    "pulse_counter": "(signal)",
+    "start_tick": "(period_ms, callback, number=0)",
+    "watchdog": "(timeout_ms)",
+    "reset": "()",
+    "reset_cause": "()",
+    "station": "()",
+    "sync_ntp": "(host)",
+    "set_rtc": "(utc_s)",
+    "second_home": "(key='ledger')",
+}
+
+
+class Chip:
+    """What Espressif's data sheets say of the GPIOs."""
+
+    def __init__(self, usable: set[int], adc1: set[int], input_only: set[int], strapping: set[int]) -> None:
+        self.usable, self.adc1, self.input_only, self.strapping = usable, adc1, input_only, strapping
+
+
+DATA_SHEETS = {
+    # Without 6-11 (flash), 1 and 3 (console), and what is not bonded.
+    "esp32": Chip(
+        {0, 2, 4, 5, *range(12, 20), 21, 22, 23, 25, 26, 27, *range(32, 40)},
+        set(range(32, 40)),
+        set(range(34, 40)),
+        {0, 2, 5, 12, 15},
+    ),
+    # Without 19, 20 (USB), 26-37 (flash, PSRAM), 43, 44 (console).
+    "esp32s3": Chip({*range(0, 19), 21, *range(38, 43), *range(45, 49)}, set(range(1, 11)), set(), {0, 3, 45, 46}),
+    # Without 11-17 (flash), 18, 19 (USB), 20, 21 (console).
+    "esp32c3": Chip(set(range(0, 11)), set(range(0, 5)), set(), {2, 8, 9}),
+}
+# A strapping pin that is an output after boot, with a load that leaves it alone at reset.
+EXCEPTIONS = {("esp32_generic", "status_led"): 2}
+
+
+def facts(name: str) -> dict[str, Any]:
+    return dict(json.loads((ROOT / "boards" / name / "board.json").read_text()))
+
+
+def load(name: str) -> types.ModuleType:
+    """The board's module, imported with stand-ins for the chip's modules that fail at any use but naming."""
+    fakes: dict[str, Any] = {module: mock.Mock() for module in ("machine", "network", "esp32", "ntptime")}
+    with mock.patch.dict(sys.modules, fakes), mock.patch.object(sys, "path", [str(ROOT / "boards"), *sys.path]):
+        sys.modules.pop("esp32_common", None)
+        spec = importlib.util.spec_from_file_location("board_" + name, ROOT / "boards" / name / "board.py")
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules.pop("esp32_common", None)
+    for fake in fakes.values():
+        assert not fake.mock_calls, "it works at import"
+    return module
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_board_has_every_name_of_the_interface_with_its_signature(name: str) -> None:
+    module = load(name)
+    assert module.NAME == name
+    for function, signature in INTERFACE.items():
+        assert str(inspect.signature(getattr(module, function))) == signature, function
+        assert inspect.getdoc(getattr(module, function)), f"{function} has no docstring"
+    home = module.second_home("product")
+    assert str(inspect.signature(home.load)) == "()" and str(inspect.signature(home.save)) == "(data)"
+    # And nothing more, so that another family knows what it has to bring.
+    public = {key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")}
+    assert public == {*INTERFACE, "use"}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_signal_has_a_pin_of_its_own(name: str) -> None:
+    pins = load(name).PINS
+    assert sorted(pins) == SIGNALS
+    assert len(set(pins.values())) == len(pins)
+    assert timeline.pins(ROOT / "boards" / name / "board.py") == pins
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_the_pins_are_there_on_the_chip_and_free_for_what_they_do(name: str) -> None:
+    chip = DATA_SHEETS[facts(name)["mcu"]]
+    for signal, gpio in load(name).PINS.items():
+        assert gpio in chip.usable, f"{signal}: GPIO {gpio}"
+        if gpio in chip.strapping:
+            assert EXCEPTIONS.get((name, signal)) == gpio, f"{signal}: GPIO {gpio} decides how the chip boots"
+        if signal == "motor_current":
+            assert gpio in chip.adc1, "ADC2 belongs to the Wi-Fi"
+        else:
+            assert gpio not in chip.input_only, f"{signal}: GPIO {gpio} has neither pull nor output"
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_the_pin_list_and_the_wiring_note_tell_the_same_pins(name: str) -> None:
+    pins = load(name).PINS
+    folder = ROOT / "boards" / name
+    listed = dict(line.split(",") for line in (folder / "pins.csv").read_text().splitlines())
+    assert listed == {signal: f"GPIO{gpio}" for signal, gpio in pins.items()}
+    note = (folder / "README.md").read_text()
+    for signal, gpio in pins.items():
+        assert f"| {signal} | {gpio} |" in note, signal
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_flash_offsets_are_those_of_micropythons_partitions(name: str) -> None:
+    """ports/esp32: nvs 0x9000 0x6000, vfs from 0x200000 to the end of the flash."""
+    found = facts(name)
+    assert (found["nvs_offset"], found["nvs_bytes"], found["vfs_offset"]) == ("0x9000", "0x6000", "0x200000")
+    assert int(found["vfs_bytes"], 0) in (0x200000, 0x600000)
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_the_manifest_freezes_the_firmware_its_boot_path_and_the_board(name: str) -> None:
+    frozen: set[str] = set()
+
+    def run(path: Path) -> None:
+        def include(other: str) -> None:
+            run((path.parent / other / "manifest.py").resolve())
+
+        def package(folder: str, base_path: str, opt: int) -> None:
+            base = (path.parent / base_path).resolve()
+            frozen.update(str(source.relative_to(base)) for source in (base / folder).rglob("*.py"))
+
+        def module(file: str, base_path: str = ".", opt: int = 0) -> None:
+            assert (path.parent / base_path / file).exists(), file
+            frozen.add(file)
+
+        def freeze(base_path: str, file: str) -> None:
+            if "$(PORT_DIR)" not in base_path:
+                assert (path.parent / base_path / file).exists(), file
+            frozen.add(file)
+
+        names = {"include": include, "package": package, "module": module, "freeze": freeze, "require": frozen.add}
+        exec(path.read_text(), names)
+
+    run(ROOT / "boards" / name / "manifest.py")
+    firmware = {str(path.relative_to(ROOT / "firmware")) for path in (ROOT / "firmware").rglob("wearmeter/**/*.py")}
+    assert firmware <= frozen
+    assert {"_boot.py", "main.py", "board.py", "esp32_common.py", "umqtt.simple", "ntptime", "flashbdev.py"} <= frozen
+    assert "inisetup.py" not in frozen  # the port's own, which stops for ever
