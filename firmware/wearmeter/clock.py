@@ -46,6 +46,10 @@ class Clock:
         self.uptime_s += seconds
         return seconds
 
+    def since_ms(self, now_ms):
+        """Milliseconds from the last tick to `now_ms`."""
+        return self._ticks_diff(now_ms, self._last_ms)
+
     @property
     def known(self):
         return self._boot_utc_s is not None

@@ -134,8 +134,13 @@ class Tick:
             return False
         part = ledger.consumables[index]
         self._log(
-            "wm replaced instance=%s generation=%d lifetime_ms=%d"
-            % (self._parts[index].instance, part.generation, part.lifetime_ms)
+            "wm replaced instance=%s generation=%d lifetime_ms=%d ago_ms=%d"
+            % (
+                self._parts[index].instance,
+                part.generation,
+                part.at_replacement_ms,
+                self._clock.since_ms(self._ticks_ms()),
+            )
         )
         return True
 

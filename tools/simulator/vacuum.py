@@ -392,7 +392,9 @@ class Simulator:
             for line in self.result.console:
                 if line.word in ("replaced", "undone") and line.values.get("instance") == part.instance:
                     if line.word == "replaced":
-                        borders.append((line.at_ms, int(line.values["lifetime_ms"])))
+                        # The line comes after the write; the border is the tick that saw the press.
+                        ago_ms = int(line.values.get("ago_ms", 0))
+                        borders.append((line.at_ms - ago_ms, int(line.values["lifetime_ms"])))
                     elif len(borders) > 1:
                         borders.pop()
             for number, (since_ms, lifetime_ms) in enumerate(borders, 1):
