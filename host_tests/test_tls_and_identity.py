@@ -29,6 +29,7 @@ from tools.relay.settings import Settings
 from tools.relay.testing import Clock, wait_until
 from tools.setup import system_packages
 from tools.torture.network import Day
+from tools.torture.proxy import Fault
 
 DEVICE = "246f28a1b2c3"
 PASSWORDS = {DEVICE: "the device's own", "stranger": "a stranger's", "relay": "the relay's"}
@@ -312,3 +313,13 @@ def test_a_cut_anywhere_in_a_handshake_costs_less_than_a_second(tmp_path: Path, 
             assert 0 <= end_ms - 1_000 - (house.ledger_ms()[0] - before_ms) <= 1_000, end_ms
         house.settle()
         assert house.broken() is None
+
+
+@pytest.mark.parametrize("kind", ["garbage", "half_open", "reset"])
+def test_a_fault_at_any_record_of_a_tls_connection(kind: str, tmp_path: Path, firmware: Path) -> None:
+    with TlsHouse(tmp_path) as house:
+        for at in range(1, 26, 5):
+            house.live(Day([Fault(kind, at)], end_ms=40_000))
+        house.settle()
+        assert house.broken() is None
+        assert "New client connected" in house.mosquitto.log.read_text()

@@ -1,5 +1,8 @@
 """The link, over the real umqtt.simple and a scripted broker: every fault is a lost link, and every wait is bounded."""
 
+import gc
+import sys
+
 from scripted import CLIENTS, ETIMEDOUT, Broker, Device, Station, publish_packet
 
 from wearmeter import link, wire
@@ -351,3 +354,27 @@ class NamedBroker:
     host, port, transport = "broker.example", 1883, "plain"
     user = password = None
     topic_root = "wearmeter"
+
+
+def test_a_hundred_reconnects_leave_no_memory_behind():
+    device = Device(random=1)
+    used = []
+    for number in range(120):
+        device.link._credit_ms = link.BUDGET * link.BUDGET_MS
+        device.until(ONLINE)
+        assert device.link.publish(b"up", b"x" * 40)
+        device.broker.raw.hear(b"")
+        lost(device)
+        device.link._most_ms = 2000
+        for script in (
+            device.net.made,
+            device.lines,
+            device.station.calls,
+            device.broker.connects,
+            device.broker.heard_packets,
+        ):
+            del script[:]
+        if sys.implementation.name == "micropython" and number in (19, 119):
+            gc.collect()
+            used.append(gc.mem_alloc())
+    assert not used or used[1] <= used[0] + 256, used

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 from tools.mosquitto.broker import Mosquitto, free_ports
 from tools.mosquitto.certificates import Authority
+from tools.relay import schema, wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.setup import firmware, micropython, system_packages
+from tools.simulator import counts
 from tools.torture.network import DEVICE, OUTAGES, ROOT, Day, House
 from tools.torture.proxy import Fault, Proxy
 
@@ -55,8 +57,9 @@ for number in range(1, 1001):
     device.link.publish(b"up", b"x" * 40)
     device.broker.raw.hear(b"")
     device.until(link.PAUSE)
-    for many in (device.net.made, device.lines, device.broker.connects, device.broker.heard_packets):
-        del many[:]
+    broker = device.broker
+    for script in (device.net.made, device.lines, device.station.calls, broker.connects, broker.heard_packets):
+        del script[:]
     device.link._most_ms = 2000
     if number in (10, 100, 1000):
         gc.collect()
@@ -153,6 +156,7 @@ def run(report: Figures) -> None:
             _bytes(report, name, MosquittoHouse if kind is House else kind)
         _loss(report, name, kind)
     _waits(report, kinds)
+    _year(report)
     _heap(report)
 
 
@@ -215,6 +219,32 @@ def _waits(report: Figures, kinds: list[tuple[str, type[House]]]) -> None:
             worst = {what: max(value, worst[what]) for what, value in found.items()}
         report.figure(f"network.{transport}_longest_loop_ms", worst["loop_ms"], "ms", "of all faults")
         report.figure(f"network.{transport}_largest_gap_ms", worst["gap_ms"], "ms", "of all faults")
+
+
+def _year(report: Figures) -> None:
+    """A clean and a cut each day, a replacement on day 100, and the broker not to be had; then it is, on a day with the
+    motor on all the while."""
+    offline = [[0, "broker", "refused"]]
+    with house() as running:
+        for number in range(365):
+            if number == 100:
+                press = [[20_000, "pin", 18, 0], [23_500, "pin", 18, 1]]
+                running.live(Day(events=offline + press, end_ms=700_000, motor=(4_000, 699_000)))
+            else:
+                running.live(Day(events=offline, end_ms=12_000, motor=(4_000, 20_000)))
+        size = max(len(running.read(copy.replace("ledger", "outbox")) or b"") for copy in counts.COPIES)
+        report.figure("network.year_offline_outbox_bytes", size, "B", "the larger copy's file after 365 days offline")
+        run = running.live(Day(end_ms=120_000, motor=(1_000, 999_999)))
+        at_ms = [at for at, line in zip(run.stamps_ms, run.lines, strict=True) if at and line.startswith("wm acked")]
+        what = f"for {len(at_ms)} messages that stand for all of the year, in order"
+        report.figure("network.year_offline_drain_ms", at_ms[-1] - at_ms[0], "ms", what)
+        running.settle()
+        why = running.broken()
+        assert why is None, why
+        kept = running.relay.store.rows(schema.messages, device=DEVICE, kind=wire.KIND[wire.Replacement])
+        assert len(kept) == 1, "the replacement"
+        loss_ms = running.true_ms - running.ledger_ms()[0]
+        report.figure("network.year_offline_lost_ms_a_cut", round(loss_ms / running.cuts), "ms", "on average; at most 1000")
 
 
 def _heap(report: Figures) -> None:

@@ -147,6 +147,10 @@ class House:
             raise AssertionError(f"the unit ended by itself: {run.end or run.lines[-3:]}")
         return run
 
+    def read(self, name: str) -> bytes | None:
+        """A file on the unit's flash."""
+        return flash_image.read_file(self.board.flash, name)
+
     def settle(self, days: int = 3) -> None:
         """Peace: what is left arrives, and the relay asks for the totals of now."""
         quiet = Day(motor=(0, 0), end_ms=PEACE_MS)
