@@ -43,3 +43,26 @@ def test_the_default_week_ends_within_a_minute_with_the_promise_held(
     assert result["wire"]["payload_bytes_max"] <= 40
     assert result["wall_s"] < 60
     assert [event["header"]["name"] for event in events].count("InventoryReplaced") == 1
+
+
+def test_eight_consumables_six_of_them_without_a_button_are_counted_and_told(
+    root: Path, firmware: Path, tmp_path: Path
+) -> None:
+    product = json.loads((root / "firmware" / "products" / "vacuum.json").read_text())
+    for number in range(3, 9):
+        part = {**product["consumables"][number % 2], "instance": f"Sensor.Part{number}"}
+        del part["button"]
+        product["consumables"].append(part)
+    (tmp_path / "eight.json").write_text(json.dumps(product))
+    (tmp_path / "eight.toml").write_text(
+        'product = "eight.json"\nstart = 2026-03-02T06:00:00Z\ndays = 2\nseed = 9\n'
+        '[household]\ncleans_a_day = 3\nduration = ["1 min", "3 min"]\ncut_probability = 0.6\n'
+    )
+    out = tmp_path / "out"
+    done = subprocess.run(
+        command(tmp_path / "eight.toml", out), cwd=root, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((out / "result.json").read_text())
+    assert len(result["consumables"]) == 8
+    assert all(part["counted_ms"] > 0 for part in result["consumables"])

@@ -109,6 +109,9 @@ class App:
             parts_of.append(tuple([at for at, part in enumerate(parts) if part.input == source.name]))
         buttons = []
         for part in () if self.safe else parts:
+            if part.button_signal is None:
+                buttons.append(None)
+                continue
             pull = "up" if part.button_active == 0 else "down"
             pin = board.level_input(part.button_signal, pull)
             buttons.append(button.Button(pin, part.button_active, time.ticks_diff))

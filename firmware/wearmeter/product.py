@@ -32,10 +32,13 @@ class Part:
     def __init__(self, fields, signals, input_names):
         self.instance = fields.text("instance", 1, 64)
         self.input = fields.choice("input", input_names)
-        button = fields.object("button")
-        self.button_signal = button.choice("signal", signals)
-        self.button_active = button.choice("active", (0, 1), 0)
-        button.done()
+        # Without a button, a replacement can only come from the relay.
+        self.button_signal = None
+        if fields.has("button"):
+            button = fields.object("button")
+            self.button_signal = button.choice("signal", signals)
+            self.button_active = button.choice("active", (0, 1), 0)
+            button.done()
         self.rated_life_h = fields.whole("rated_life_h", 1, 100000)
         self.replenishment_id = fields.text("replenishment_id", 1, 128, None)
         self.names = fields.texts("names", 1, 128)
@@ -71,7 +74,8 @@ class Product:
         _distinct(fields, "inputs", names)
         self.consumables = [Part(part, signals, names) for part in fields.items("consumables", 1, 8)]
         _distinct(fields, "consumables", [part.instance for part in self.consumables])
-        signals = [part.signal for part in self.inputs] + [part.button_signal for part in self.consumables]
+        signals = [part.signal for part in self.inputs]
+        signals += [part.button_signal for part in self.consumables if part.button_signal]
         _distinct(fields, "led", signals + [self.led_signal])
         fields.done()
 

@@ -103,6 +103,8 @@ class Tick:
         stuck = held = False
         for index in range(len(self._buttons)):
             button = self._buttons[index]
+            if button is None:
+                continue
             event = button.sample(now_ms)
             if event == buttons.LONG:
                 self._long_press(index)

@@ -168,3 +168,16 @@ def test_a_good_file_is_copied_once():
     last_good.load("p.json", home, make_product)
     assert home.data is kept
     os.remove("p.json")
+
+
+def test_eight_consumables_are_a_product_and_a_part_may_have_no_button():
+    data = good_product()
+    first = data["consumables"][0]
+    for number in range(6):
+        part = dict(first)
+        part["instance"] = "Sensor.Part%d" % number
+        del part["button"]
+        data["consumables"].append(part)
+    made = product.Product(data, "/x.json", SIGNALS)
+    assert len(made.consumables) == 8
+    assert [part.button_signal for part in made.consumables[1:3]] == ["brush_button", None]
