@@ -22,18 +22,13 @@ def _head(major, value, out):
     if value < 24:
         out.append(major | value)
         return
-    if value < 0x100:
-        size = 1
-    elif value < 0x10000:
-        size = 2
-    elif value < 0x100000000:
-        size = 4
-    elif value < 0x10000000000000000:
-        size = 8
-    else:
-        raise ValueError("integer beyond 64 bits")
-    out.append(major | (23 + (size if size < 3 else 3 if size == 4 else 4)))
-    out.extend(value.to_bytes(size, "big"))
+    for power in range(4):
+        size = 1 << power
+        if not value >> 8 * size:
+            out.append(major | 24 + power)
+            out.extend(value.to_bytes(size, "big"))
+            return
+    raise ValueError("integer beyond 64 bits")
 
 
 def encode_into(item, out):

@@ -22,52 +22,41 @@ from micropython import const
 
 from wearmeter import wire
 
-OFF = const(0)
-WIFI = const(1)
-ONLINE = const(2)
-PAUSE = const(3)
-READY = const(4)  # the Wi-Fi is up; the next step connects
+_OFF = const(0)
+_WIFI = const(1)
+_ONLINE = const(2)
+_PAUSE = const(3)
+_READY = const(4)  # the Wi-Fi is up; the next step connects
 
-# Why the last connection ended or did not come about, in the status message. The first six are the Wi-Fi's.
-NONE = const(0)
-WIFI_TIMEOUT = const(1)
-WRONG_PASSWORD = const(2)
-NO_ACCESS_POINT = const(3)
-WIFI_LOST = const(4)
-NO_ADDRESS = const(5)  # associated, but DHCP gives none
-NAME_LOOKUP = const(6)
-CONNECT_FAILED = const(7)
-TLS_FAILED = const(8)  # certificate, name, date, or our own certificate's file
-REFUSED = const(9)  # the broker refused: identity or rights
-PING_LOST = const(10)
-CLOSED = const(11)
-TIMEOUT = const(12)
-PROTOCOL = const(13)
+# Why the last connection ended or did not come about, as wire.cddl lists it. The first six are the Wi-Fi's.
+_NONE = const(0)
+_WIFI_TIMEOUT = const(1)
+_WRONG_PASSWORD = const(2)
+_NO_ACCESS_POINT = const(3)
+_WIFI_LOST = const(4)
+_NO_ADDRESS = const(5)  # associated, but DHCP gives none
+_NAME_LOOKUP = const(6)
+_CONNECT_FAILED = const(7)
+_TLS_FAILED = const(8)  # certificate, name, date, or our own certificate's file
+_REFUSED = const(9)  # the broker refused: identity or rights
+_PING_LOST = const(10)
+_CLOSED = const(11)
+_TIMEOUT = const(12)
+_PROTOCOL = const(13)
 
-# WLAN.status() of the ESP32 port -> reason. 15 and 204 are what a wrong password mostly looks like.
-_STATION_REASONS = {
-    15: WRONG_PASSWORD,
-    201: NO_ACCESS_POINT,
-    202: WRONG_PASSWORD,
-    204: WRONG_PASSWORD,
-    210: NO_ACCESS_POINT,
-    211: NO_ACCESS_POINT,
-    212: NO_ACCESS_POINT,
-}
-
-JOIN_MS = const(8000)  # not even associated after this: failed
-WIFI_MS = const(20000)
-CONNECT_MS = const(15000)
-EXCHANGE_MS = const(8000)
-KEEPALIVE_S = const(240)
-PING_EVERY_MS = const(120000)
-PING_WAIT_MS = const(15000)
-PAUSE_FIRST_MS = const(2000)
-PAUSE_MOST_MS = const(900000)
-WIFI_PAUSE_MOST_MS = const(60000)
-PROVEN_MS = const(60000)
-BUDGET = const(30)
-BUDGET_MS = const(450000)
+_JOIN_MS = const(8000)  # not even associated after this: failed
+_WIFI_MS = const(20000)
+_CONNECT_MS = const(15000)
+_EXCHANGE_MS = const(8000)
+_KEEPALIVE_S = const(240)
+_PING_EVERY_MS = const(120000)
+_PING_WAIT_MS = const(15000)
+_PAUSE_FIRST_MS = const(2000)
+_PAUSE_MOST_MS = const(900000)
+_WIFI_PAUSE_MOST_MS = const(60000)
+_PROVEN_MS = const(60000)
+_BUDGET = const(30)
+_BUDGET_MS = const(450000)
 # Messages taken in one step: a flood must not keep the loop from the rest.
 _MESSAGES_A_STEP = const(4)
 _TALKING_MS = const(100)
@@ -95,15 +84,15 @@ class Link:
         self._password = config.password and config.password.encode()
         self._since_ms = 0
         self._pause_ms = 0
-        self._most_ms = PAUSE_FIRST_MS
-        self._credit_ms = BUDGET * BUDGET_MS
+        self._most_ms = _PAUSE_FIRST_MS
+        self._credit_ms = _BUDGET * _BUDGET_MS
         self._spent_ms = ticks_ms()
         self._failures = 0
         self._proven = False
         self._pinged = False
         self._heard_ms = 0
-        self.state = OFF
-        self.reason = NONE
+        self.state = _OFF
+        self.reason = _NONE
         self.losses = 0
         self.refused = 0
         self.nonce = 0
@@ -113,7 +102,7 @@ class Link:
     @property
     def online(self):
         """Whether messages can be sent."""
-        return self.state == ONLINE
+        return self.state == _ONLINE
 
     @property
     def has_wifi(self):
@@ -128,14 +117,14 @@ class Link:
     def step(self, now_ms):
         """Do what is due and return how many milliseconds to pause until the next step."""
         state = self.state
-        if state == ONLINE:
+        if state == _ONLINE:
             return self._serve(now_ms)
-        if state == READY:
+        if state == _READY:
             return self._connect(now_ms)
         passed_ms = self._ticks_diff(now_ms, self._since_ms)
-        if state == WIFI:
+        if state == _WIFI:
             return self._await_wifi(passed_ms)
-        if state == PAUSE and passed_ms < self._pause_ms:
+        if state == _PAUSE and passed_ms < self._pause_ms:
             return min(self._pause_ms - passed_ms, 1000)
         return self._start(now_ms)
 
@@ -155,11 +144,11 @@ class Link:
         """Disconnect cleanly, if connected."""
         if self._client and self._try(self._client.disconnect):
             self._client = None
-        self.state = OFF
+        self.state = _OFF
 
     def _try(self, action, *arguments):
         """Do something of umqtt's within 8 s. Returns whether it went well; if not, the link is lost."""
-        self._sockets.begin(EXCHANGE_MS)
+        self._sockets.begin(_EXCHANGE_MS)
         try:
             action(*arguments)
         except Exception as error:
@@ -169,52 +158,54 @@ class Link:
 
     def _start(self, now_ms):
         self._since_ms = now_ms
-        self.state = READY
+        self.state = _READY
         if self.has_wifi:
             return 0
-        self.state = WIFI
+        self.state = _WIFI
         try:
             self._station.connect(self._config.ssid, self._config.wifi_password or "")
         except OSError as error:
-            return self._lost(WIFI_TIMEOUT, error)
+            return self._lost(_WIFI_TIMEOUT, error)
         return _TALKING_MS
 
     def _await_wifi(self, passed_ms):
         if self.has_wifi:
             # Whoever wants the time from the network before we connect has its turn now.
-            self.state = READY
+            self.state = _READY
             return 0
-        if passed_ms < JOIN_MS:
+        if passed_ms < _JOIN_MS:
             return _QUIET_MS
         try:
             self._station.status("rssi")
-            reason = NO_ADDRESS
         except OSError:
-            return self._lost(_STATION_REASONS.get(self._station.status(), WIFI_TIMEOUT))
-        return _QUIET_MS if passed_ms < WIFI_MS else self._lost(reason)
+            code = self._station.status()
+            if code in (15, 202, 204):  # 15 and 204 are what a wrong password mostly looks like
+                return self._lost(_WRONG_PASSWORD)
+            return self._lost(_NO_ACCESS_POINT if code == 201 or 210 <= code <= 212 else _WIFI_TIMEOUT)
+        return _QUIET_MS if passed_ms < _WIFI_MS else self._lost(_NO_ADDRESS)
 
     def _connect(self, now_ms):
         if not self.has_wifi:
-            return self._lost(WIFI_LOST)
+            return self._lost(_WIFI_LOST)
         passed_ms = self._ticks_diff(now_ms, self._spent_ms)
-        if not 0 <= passed_ms < BUDGET * BUDGET_MS:
-            passed_ms = BUDGET * BUDGET_MS
-        self._credit_ms = min(self._credit_ms + passed_ms, BUDGET * BUDGET_MS) - BUDGET_MS
+        if not 0 <= passed_ms < _BUDGET * _BUDGET_MS:
+            passed_ms = _BUDGET * _BUDGET_MS
+        self._credit_ms = min(self._credit_ms + passed_ms, _BUDGET * _BUDGET_MS) - _BUDGET_MS
         self._spent_ms = now_ms
         self.nonce = self._random_u32() % wire.MAX_ID + 1
         config = self._config
-        client = self._make_client(self._client_id, config.host, config.port, self._user, self._password, KEEPALIVE_S)
+        client = self._make_client(self._client_id, config.host, config.port, self._user, self._password, _KEEPALIVE_S)
         client.set_callback(self._receive)
         client.set_last_will(self._topic + b"status", wire.last_will(self.nonce), True, 1)
         self._client = client
         gc.collect()  # TLS wants 20 KiB in one piece
-        self._sockets.begin(CONNECT_MS)
+        self._sockets.begin(_CONNECT_MS)
         try:
             client.connect()
             client.subscribe(self._topic + b"down", 1)
         except Exception as error:
             return self._lost(_reason_of(error), error)
-        self.state = ONLINE
+        self.state = _ONLINE
         self._proven = self._pinged = False
         self._since_ms = self._heard_ms = self._ticks_ms()
         self._log("wm link state=online nonce=%d reason=%d" % (self.nonce, self.reason))
@@ -222,7 +213,7 @@ class Link:
 
     def _serve(self, now_ms):
         if not self.has_wifi:
-            return self._lost(WIFI_LOST)
+            return self._lost(_WIFI_LOST)
         for _ in range(_MESSAGES_A_STEP):
             if not self._sockets.last.readable():
                 break
@@ -231,12 +222,12 @@ class Link:
             self._heard_ms = now_ms
             self._pinged = False
         silent_ms = self._ticks_diff(now_ms, self._heard_ms)
-        if silent_ms > PING_EVERY_MS and not self._pinged:
+        if silent_ms > _PING_EVERY_MS and not self._pinged:
             if not self._try(self._client.ping):
                 return 0
             self._pinged = True
-        if silent_ms > PING_EVERY_MS + PING_WAIT_MS:
-            return self._lost(PING_LOST)
+        if silent_ms > _PING_EVERY_MS + _PING_WAIT_MS:
+            return self._lost(_PING_LOST)
         return _TALKING_MS if self.talking or self._pinged else _QUIET_MS
 
     def _receive(self, topic, payload):
@@ -261,41 +252,41 @@ class Link:
                 pass  # It is gone either way.
             self._client = None
         now_ms = self._ticks_ms()
-        if self._proven and self._ticks_diff(now_ms, self._since_ms) >= PROVEN_MS:
-            self._most_ms = PAUSE_FIRST_MS
+        if self._proven and self._ticks_diff(now_ms, self._since_ms) >= _PROVEN_MS:
+            self._most_ms = _PAUSE_FIRST_MS
             self._failures = 0
         self._proven = False
         self._failures += 1
-        if reason <= NO_ADDRESS or self._failures % 4 == 0:
+        if reason <= _NO_ADDRESS or self._failures % 4 == 0:
             # The radio begins anew with the next attempt: what looks like a dead broker can be a dead association.
             try:
                 self._station.disconnect()
             except OSError:
                 pass  # It was not connected: that is the aim.
-        self.state = PAUSE
+        self.state = _PAUSE
         self.reason = reason
         self.losses += 1
         self._since_ms = now_ms
         self._pause_ms = self._random_u32() % self._most_ms
-        if self._credit_ms < BUDGET_MS:
-            self._pause_ms += BUDGET_MS
-        self._most_ms = min(2 * self._most_ms, PAUSE_MOST_MS if reason > NO_ADDRESS else WIFI_PAUSE_MOST_MS)
+        if self._credit_ms < _BUDGET_MS:
+            self._pause_ms += _BUDGET_MS
+        self._most_ms = min(2 * self._most_ms, _PAUSE_MOST_MS if reason > _NO_ADDRESS else _WIFI_PAUSE_MOST_MS)
         self._log("wm link state=lost reason=%d pause_ms=%d error=%r" % (reason, self._pause_ms, error))
         return 0
 
 
 def _reason_of(error):
     if isinstance(error, ValueError):
-        return TLS_FAILED
+        return _TLS_FAILED
     if isinstance(error, IndexError):
-        return CLOSED  # umqtt.simple's way to say that the connection ended in the middle of something
+        return _CLOSED  # umqtt.simple's way to say that the connection ended in the middle of something
     if not isinstance(error, OSError):
-        return REFUSED if type(error).__name__ == "MQTTException" else PROTOCOL
+        return _REFUSED if type(error).__name__ == "MQTTException" else _PROTOCOL
     code = (error.args or (0,))[0]
     if code in (110, 116):  # ETIMEDOUT here and there
-        return TIMEOUT
+        return _TIMEOUT
     if code in (-1, 103, 104, -0x7280):  # umqtt's end, ECONNABORTED, ECONNRESET, TLS's end
-        return CLOSED
+        return _CLOSED
     if code == -2:
-        return NAME_LOOKUP
-    return TLS_FAILED if not isinstance(code, str) and code < -255 else CONNECT_FAILED
+        return _NAME_LOOKUP
+    return _TLS_FAILED if not isinstance(code, str) and code < -255 else _CONNECT_FAILED

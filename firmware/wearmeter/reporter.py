@@ -13,11 +13,11 @@ from micropython import const
 
 from wearmeter import VERSION, faults, outbox, schedule, wire
 
-WELCOME_MS = const(10000)
-ACK_MS = const(15000)
+_WELCOME_MS = const(10000)
+_ACK_MS = const(15000)
 # After three sends without an answer the relay is not there: the broker's word is worth nothing to us.
 _TRIES = const(3)
-RELAY_PAUSE_MS = const(300000)
+_RELAY_PAUSE_MS = const(300000)
 _FAULT_PAUSE_S = const(60)
 _WELCOME_PAUSE_S = const(60)
 _REPORT_NOW_S = const(2)
@@ -282,7 +282,7 @@ class Reporter:
         since_ms = self._ticks_diff(now_ms, self._asked_ms)
         if self._nonce != link.nonce or since_ms > schedule.DAY_S * 1000:
             return self._hello(now_ms)
-        if not self._welcomed and since_ms < WELCOME_MS:
+        if not self._welcomed and since_ms < _WELCOME_MS:
             return
         if self._about_due:
             self._about_due = not link.publish(b"about", self._about, True)
@@ -298,7 +298,7 @@ class Reporter:
             return
         key = entry[outbox.EPOCH], entry[outbox.SEQUENCE]
         if self._sent == key:
-            wait_ms = ACK_MS if self._tries < _TRIES else RELAY_PAUSE_MS
+            wait_ms = _ACK_MS if self._tries < _TRIES else _RELAY_PAUSE_MS
             link.talking = self._tries < _TRIES
             if self._ticks_diff(now_ms, self._sent_ms) < wait_ms:
                 return

@@ -30,7 +30,7 @@ REFUSED = const(2)
 NOT_NOW = const(3)
 
 # The longest down message has 9 numbers of up to 5 bytes; anything longer is refused unread.
-MAX_DOWN_BYTES = const(96)
+_MAX_DOWN_BYTES = const(96)
 MAX_ID = const(0x3FFFFFFF)
 
 
@@ -85,42 +85,32 @@ def about(product, serial, firmware):
     )
 
 
-# Fields after [version, type]: nonce, utc_s, then those of the type.
-_DOWN_FIELDS = {ACK: 6, WELCOME: 7, COMMAND: 6}
-_OPERATION_FIELDS = {REPLACED: 8, UNDO: 8, REPORT_NOW: 6}
-
-
 def parse_down(data):
     """Return a down message as the list of its fields, all whole numbers from 0 (a welcome's CRC may be None).
 
     Raises WireError for anything that is not a complete message of this version. Trailing fields are kept.
     """
-    if len(data) > MAX_DOWN_BYTES:
-        raise WireError("longer than %d bytes" % MAX_DOWN_BYTES)
+    if len(data) > _MAX_DOWN_BYTES:
+        raise WireError("too long")
     try:
         fields = cbor.decode(data)
     except cbor.CborError as error:
         raise WireError(str(error))
-    if not isinstance(fields, list) or len(fields) < 2:
-        raise WireError("not a message")
-    if fields[0] != VERSION or isinstance(fields[0], bool):
-        raise WireError("version is not %d" % VERSION)
-    kind = fields[1]
-    needed = _DOWN_FIELDS.get(kind) if type(kind) is int else None
-    if needed is None:
-        raise WireError("unknown type")
+    if not isinstance(fields, list) or len(fields) < 6:
+        raise WireError("too few fields")
+    version, kind = fields[:2]
+    # Nonce, time and two more; a welcome has a third, a command as many as its operation wants.
+    needed = 6
+    if kind == WELCOME:
+        needed = 7
+    elif kind == COMMAND and fields[5] != REPORT_NOW:
+        needed = 8
+    if version != VERSION or kind not in (ACK, WELCOME, COMMAND) or (kind == COMMAND and fields[5] not in (1, 2, 3)):
+        raise WireError("unknown version, type or operation")
     if len(fields) < needed:
         raise WireError("too few fields")
-    if kind == COMMAND:
-        needed = _OPERATION_FIELDS.get(fields[5]) if type(fields[5]) is int else None
-        if needed is None:
-            raise WireError("unknown operation")
-        if len(fields) < needed:
-            raise WireError("too few fields")
-    for at in range(2, needed):
+    for at in range(needed):
         field = fields[at]
-        if kind == WELCOME and at == 6 and field is None:
-            continue
-        if type(field) is not int or field < 0 or field > 0xFFFFFFFF:
-            raise WireError("field %d is not a number from 0 to 4294967295" % at)
+        if (type(field) is not int or not 0 <= field <= 0xFFFFFFFF) and (at != 6 or kind != WELCOME or field is not None):
+            raise WireError("field %d" % at)
     return fields

@@ -22,6 +22,12 @@ except ImportError:  # CPython: what set-up downloaded
 
     link.gc = type("NoCollector", (), {"collect": staticmethod(lambda: None)})  # slow in a big process
 
+# What link.py keeps to itself: its states, and the reasons as wire.cddl lists them.
+OFF, WIFI, ONLINE, PAUSE, READY = range(5)
+NONE, WIFI_TIMEOUT, WRONG_PASSWORD, NO_ACCESS_POINT, WIFI_LOST, NO_ADDRESS, NAME_LOOKUP = range(7)
+CONNECT_FAILED, TLS_FAILED, REFUSED, PING_LOST, CLOSED, TIMEOUT, PROTOCOL = range(7, 14)
+FULL_CREDIT_MS = 30 * 450000
+
 POLLIN, POLLOUT = 1, 4
 ETIMEDOUT = 110 if sys.implementation.name == "cpython" else __import__("errno").ETIMEDOUT
 
@@ -350,7 +356,7 @@ class Device:
         end_ms = self.net.ticks.now_ms + ms
         while self.net.ticks.now_ms < end_ms:
             before_ms = self.net.ticks.now_ms
-            if self.link.state == link.PAUSE:  # nothing happens until then
+            if self.link.state == PAUSE:  # nothing happens until then
                 rest_ms = self.link._pause_ms - ticks_diff(before_ms, self.link._since_ms)
                 self.net.ticks.go(max(0, min(rest_ms, end_ms - before_ms)))
             self.step()

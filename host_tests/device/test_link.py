@@ -3,10 +3,10 @@
 import gc
 import sys
 
-from scripted import CLIENTS, ETIMEDOUT, Broker, Device, Station, publish_packet
+import scripted
+from scripted import CLIENTS, ETIMEDOUT, ONLINE, PAUSE, Broker, Device, Station, publish_packet
 
-from wearmeter import link, wire
-from wearmeter.link import ONLINE, PAUSE
+from wearmeter import wire
 
 HOUR_MS = 3600000
 
@@ -82,10 +82,10 @@ def test_a_message_recorded_on_an_earlier_connection_is_refused():
 
 
 def test_a_broker_that_closes_instead_of_answering_connect_is_a_lost_link():
-    each_client(lambda client: check(client, link.CLOSED, connect=lambda raw, *_: raw.hear(b"", 20)))
+    each_client(lambda client: check(client, scripted.CLOSED, connect=lambda raw, *_: raw.hear(b"", 20)))
 
 
-GARBLED = link.PROTOCOL, link.REFUSED, link.CLOSED
+GARBLED = scripted.PROTOCOL, scripted.REFUSED, scripted.CLOSED
 
 
 def check(client, reason, most_ms=15000, **answers):
@@ -96,13 +96,13 @@ def check(client, reason, most_ms=15000, **answers):
 
 
 def test_a_broker_that_refuses_is_a_lost_link_with_its_own_reason():
-    each_client(lambda client: check(client, link.REFUSED, connect=b"\x20\x02\0\5"))
-    each_client(lambda client: check(client, link.REFUSED, subscribe=b"\x90\x03\0\x01\x80"))
+    each_client(lambda client: check(client, scripted.REFUSED, connect=b"\x20\x02\0\5"))
+    each_client(lambda client: check(client, scripted.REFUSED, subscribe=b"\x90\x03\0\x01\x80"))
 
 
 def test_a_broker_that_never_answers_is_given_up_after_fifteen_seconds():
-    each_client(lambda client: check(client, link.TIMEOUT, connect=None))
-    each_client(lambda client: check(client, link.TIMEOUT, subscribe=None))
+    each_client(lambda client: check(client, scripted.TIMEOUT, connect=None))
+    each_client(lambda client: check(client, scripted.TIMEOUT, subscribe=None))
 
 
 def test_garbage_instead_of_an_answer_is_a_lost_link():
@@ -118,7 +118,7 @@ def test_garbage_instead_of_an_answer_is_a_lost_link():
 def in_session(client, bad):
     device = Device(client=client).until(ONLINE)
     device.broker.raw.hear(bad)
-    assert lost(device) in (link.PROTOCOL, link.CONNECT_FAILED, link.TIMEOUT)
+    assert lost(device) in (scripted.PROTOCOL, scripted.CONNECT_FAILED, scripted.TIMEOUT)
     assert device.longest_step_ms <= 15000
 
 
@@ -128,14 +128,14 @@ def test_a_lost_puback_costs_eight_seconds_and_the_link():
         before_ms = device.net.ticks.now_ms
         assert not device.link.publish(b"up", b"x")
         assert 7900 <= device.net.ticks.now_ms - before_ms <= 8000
-        assert device.link.reason == link.TIMEOUT and device.net.made[-1].closed
+        assert device.link.reason == scripted.TIMEOUT and device.net.made[-1].closed
 
     each_client(test)
 
 
 def test_a_puback_of_another_message_is_not_taken_for_ours():
     device = Device(Broker(publish=b"\x40\x02\x12\x34")).until(ONLINE)
-    assert not device.link.publish(b"up", b"x") and device.link.reason == link.TIMEOUT
+    assert not device.link.publish(b"up", b"x") and device.link.reason == scripted.TIMEOUT
 
 
 def test_packet_ids_go_on_after_65535():
@@ -157,14 +157,15 @@ def test_pings_keep_a_quiet_connection_and_a_lost_ping_ends_it():
         assert device.link.online and 25 <= len(device.broker.of(0xC0)) <= 31
         device.broker.answers["ping"] = None
         began_ms = device.net.ticks.now_ms
-        assert lost(device, 300000) == link.PING_LOST
+        assert lost(device, 300000) == scripted.PING_LOST
         assert device.net.ticks.now_ms - began_ms <= 136000
 
     each_client(test)
 
 
 def test_the_end_of_a_connection_and_a_reset_are_seen_at_once():
-    for end, reason in ((b"", link.CLOSED), (OSError(104), link.CLOSED), (OSError(ETIMEDOUT), link.TIMEOUT)):
+    late = OSError(ETIMEDOUT)
+    for end, reason in ((b"", scripted.CLOSED), (OSError(104), scripted.CLOSED), (late, scripted.TIMEOUT)):
         device = Device().until(ONLINE)
         device.broker.raw.hear(end)
         assert lost(device, 2000) == reason
@@ -183,7 +184,7 @@ def test_a_failing_handler_of_messages_is_a_lost_link_and_no_more():
     device = Device().until(ONLINE)
     device.link.on_message = lambda fields: {}["no"]
     device.broker.raw.hear(publish_packet("wearmeter/unit1/down", command(device)))
-    assert lost(device) == link.PROTOCOL
+    assert lost(device) == scripted.PROTOCOL
 
 
 def test_tls_that_fails_is_a_reason_of_its_own_and_nothing_is_said_in_plain():
@@ -193,14 +194,14 @@ def test_tls_that_fails_is_a_reason_of_its_own_and_nothing_is_said_in_plain():
             raise error
 
         device = Device(secure=fails)
-        assert lost(device) == link.TLS_FAILED
+        assert lost(device) == scripted.TLS_FAILED
         assert not [raw for raw in device.net.made if raw.sent]
 
 
 def test_stopping_says_goodbye():
     device = Device().until(ONLINE)
     device.link.stop()
-    assert device.broker.of(0xE0) and device.link.state == link.OFF
+    assert device.broker.of(0xE0) and device.link.state == scripted.OFF
     device.until(ONLINE)
 
 
@@ -217,13 +218,13 @@ def wifi(code, associated=False):
 
 def test_each_way_to_miss_the_wifi_has_its_reason():
     for code, reason in (
-        (15, link.WRONG_PASSWORD),
-        (202, link.WRONG_PASSWORD),
-        (204, link.WRONG_PASSWORD),
-        (201, link.NO_ACCESS_POINT),
-        (211, link.NO_ACCESS_POINT),
-        (1001, link.WIFI_TIMEOUT),
-        (205, link.WIFI_TIMEOUT),
+        (15, scripted.WRONG_PASSWORD),
+        (202, scripted.WRONG_PASSWORD),
+        (204, scripted.WRONG_PASSWORD),
+        (201, scripted.NO_ACCESS_POINT),
+        (211, scripted.NO_ACCESS_POINT),
+        (1001, scripted.WIFI_TIMEOUT),
+        (205, scripted.WIFI_TIMEOUT),
     ):
         device = wifi(code)
         assert device.link.reason == reason, code
@@ -233,15 +234,15 @@ def test_each_way_to_miss_the_wifi_has_its_reason():
 
 def test_a_house_whose_dhcp_gives_no_address_is_told_from_one_without_wifi():
     device = wifi(1001, associated=True)
-    assert device.link.reason == link.NO_ADDRESS and 20000 <= device.net.ticks.now_ms <= 21000
+    assert device.link.reason == scripted.NO_ADDRESS and 20000 <= device.net.ticks.now_ms <= 21000
 
 
 def test_a_lease_that_is_lost_ends_the_connection_though_the_radio_still_says_connected():
     device = Device().until(ONLINE)
     device.station.ip = "0.0.0.0"
-    assert lost(device) == link.WIFI_LOST
+    assert lost(device) == scripted.WIFI_LOST
     device.station.up = False
-    device.until(link.WIFI)
+    device.until(scripted.WIFI)
     device.station.up, device.station.ip = True, "192.168.4.3"
     device.until(ONLINE)
 
@@ -249,9 +250,9 @@ def test_a_lease_that_is_lost_ends_the_connection_though_the_radio_still_says_co
 def test_an_access_point_that_goes_and_comes_back():
     device = Device().until(ONLINE)
     device.station.up, device.station.code = False, 201
-    assert lost(device) == link.WIFI_LOST
+    assert lost(device) == scripted.WIFI_LOST
     device.go(10000)
-    assert lost(device) == link.NO_ACCESS_POINT
+    assert lost(device) == scripted.NO_ACCESS_POINT
     device.go(600000)
     attempts = device.station.calls.count("connect")
     assert 8 <= attempts <= 20, "about one each minute"
@@ -263,9 +264,9 @@ def test_an_access_point_that_goes_and_comes_back():
 def test_a_radio_that_refuses_to_connect_is_tried_again():
     device = Device(station=Station(up=False))
     device.station.error = "Wifi Internal State Error"
-    assert device.until(PAUSE).link.reason == link.WIFI_TIMEOUT
+    assert device.until(PAUSE).link.reason == scripted.WIFI_TIMEOUT
     device.station.error = None
-    device.until(link.WIFI)
+    device.until(scripted.WIFI)
 
 
 # ---- pauses and the budget
@@ -345,7 +346,7 @@ def test_the_relay_is_subscribed_to_anew_at_each_connection_so_a_broker_may_forg
 def test_a_name_that_cannot_be_found_is_a_reason_of_its_own():
     device = Device()
     device.link._config = NamedBroker
-    assert lost(device) == link.NAME_LOOKUP
+    assert lost(device) == scripted.NAME_LOOKUP
     assert device.longest_step_ms <= 5500
 
 
@@ -360,7 +361,7 @@ def test_a_hundred_reconnects_leave_no_memory_behind():
     device = Device(random=1)
     used = []
     for number in range(120):
-        device.link._credit_ms = link.BUDGET * link.BUDGET_MS
+        device.link._credit_ms = scripted.FULL_CREDIT_MS
         device.until(ONLINE)
         assert device.link.publish(b"up", b"x" * 40)
         device.broker.raw.hear(b"")
