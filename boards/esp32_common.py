@@ -21,6 +21,8 @@ import network
 import ntptime
 
 _EPOCH_2000_S = 946684800
+_NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND
+_MOST_BYTES = 4096
 _RESETS = {
     machine.PWRON_RESET: "power",
     machine.HARD_RESET: "hard",  # reset() of this file, the maker's, or a panic of the chip's own code
@@ -136,12 +138,15 @@ class SecondHome:
 
     def load(self):
         """Return the bytes kept, or None."""
-        for size in (512, 4096):
+        size = 256
+        while size <= _MOST_BYTES:
             buffer = bytearray(size)
             try:
                 return bytes(memoryview(buffer)[: self._nvs.get_blob(self._key, buffer)])
-            except OSError:
-                pass  # There is none, or the buffer is too small for it.
+            except OSError as error:
+                if error.args[0] == _NOT_FOUND:
+                    break
+            size *= 2  # No larger piece of the heap than it takes: after a while there may be none.
         return None
 
     def save(self, data):
