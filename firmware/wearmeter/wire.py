@@ -111,6 +111,8 @@ def parse_down(data):
         raise WireError("too few fields")
     for at in range(needed):
         field = fields[at]
-        if (type(field) is not int or not 0 <= field <= 0xFFFFFFFF) and (at != 6 or kind != WELCOME or field is not None):
+        if at == 6 and kind == WELCOME and field is None:
+            continue
+        if type(field) is not int or not 0 <= field <= 0xFFFFFFFF:
             raise WireError("field %d" % at)
     return fields

@@ -8,6 +8,7 @@ than a second a cut is missing, and the relay has each message once.
 from __future__ import annotations
 
 import json
+import logging
 import random
 import shutil
 import tempfile
@@ -74,6 +75,8 @@ class House:
         self.runs: list[BoardRun] = []
 
     def __enter__(self) -> House:
+        for name in ("tools.relay", "asyncio"):  # a broker that goes away is what we are here for
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self.broker = self.make_broker()
         self.proxy = Proxy(self.broker.port, self.seed)
         self.config: dict[str, Any] = {
