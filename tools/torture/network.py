@@ -34,6 +34,7 @@ PRODUCT = json.loads((ROOT / "firmware" / "products" / "vacuum.json").read_text(
 SUCTION, BRUSH = 4, 5
 REST = {"4": 0, "5": 0, "18": 1, "19": 1}
 DEVICE = "246f28a1b2c3"
+NOISY = ("tools.relay", "asyncio")
 DAY_MS = 86_400_000
 PEACE_MS = 120_000
 PATIENCE_MS = 400  # real time for an answer; what comes later is late in the unit's time, and that is no fault
@@ -75,7 +76,7 @@ class House:
         self.runs: list[BoardRun] = []
 
     def __enter__(self) -> House:
-        for name in ("tools.relay", "asyncio"):  # a broker that goes away is what we are here for
+        for name in NOISY:  # a broker that goes away is what we are here for
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.broker = self.make_broker()
         self.proxy = Proxy(self.broker.port, self.seed)
@@ -119,6 +120,8 @@ class House:
         self.relay.stop()
         self.proxy.close()
         self.broker.stop()
+        for name in NOISY:
+            logging.getLogger(name).setLevel(logging.NOTSET)
 
     def now_s(self) -> float:
         return max(self.board.clock_utc_ms(), START_UTC_MS) / 1000
