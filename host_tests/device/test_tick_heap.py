@@ -1,4 +1,4 @@
-"""The tick allocates nothing when nothing has changed, nor while a motor merely runs: it may strike in any full heap."""
+"""The tick allocates nothing when nothing has changed, nor while a motor merely runs: it may strike in a full heap."""
 
 import micropython
 from fakes import Pin, Shelf, Ticks, ticks_diff
