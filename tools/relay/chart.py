@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .wear import DAY_S, Point
 
-WIDTH, HEIGHT = 720, 220
+WIDTH, HEIGHT = 1000, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 26
 MOST_DOTS = 120
 _STEPS_S = (60, 300, 600, 1800, 3600, 7200, 18000, 36000, 72000, 180000, 360000, 720000, 1800000, 3600000)
@@ -57,7 +57,7 @@ def curve(points: list[Point], rated_s: int, rate_s: float | None, now_s: float)
                 drawn.lines.append("")
             part = (point.epoch, point.generation)
         drawn.lines[-1] += f"{'L' if drawn.lines[-1] else 'M'}{x(point.utc_s)} {y(point.used_s)}"
-        if not point.new and (len(points) <= MOST_DOTS or point is points[-1]):
+        if not point.new and (len(points) <= MOST_DOTS or point.estimated or point is points[-1]):
             about = "about " if point.estimated else ""
             text = f"{hours(point.used_s)}, {about}{day(point.utc_s)}"
             drawn.dots.append((x(point.utc_s), y(point.used_s), point.estimated, text))
@@ -68,7 +68,7 @@ def curve(points: list[Point], rated_s: int, rate_s: float | None, now_s: float)
         drawn.ahead = f"M{x(newest.utc_s)} {y(newest.used_s)}L{x(until_s)} {y(used_s)}"
     drawn.rated_y = y(rated_s) if rated_s and rated_s <= top_s else None
     step = next((step for step in _STEPS_S if top_s / step <= 5), _STEPS_S[-1])
-    drawn.y_ticks = [(y(mark), hours(mark)) for mark in range(0, int(top_s) + 1, step)]
+    drawn.y_ticks = [(y(mark), hours(mark) if mark else "0") for mark in range(0, int(top_s) + 1, step)]
     days = next((days for days in _STEPS_D if (end_s - first_s) / DAY_S / days <= 7), _STEPS_D[-1])
     start = (first_s + DAY_S - 1) // DAY_S * DAY_S
     drawn.x_ticks = [(x(mark), day(mark)) for mark in range(start, int(end_s), days * DAY_S)]
