@@ -19,8 +19,9 @@ from wearmeter.drivers import button, led
 from wearmeter.store import Store
 from wearmeter.tick import PERIOD_MS, Tick
 
-# Longer than any bounded wait of the loop (15 s) and than lwIP's own limit for a name look-up, which cannot be set.
-WATCHDOG_MS = const(120000)
+# The longest turn of the loop is a look-up and NTP (4 s), a message (8 s) and a connect (15 s), all bounded; and the
+# pause after an error in safe mode.
+WATCHDOG_MS = const(90000)
 _NTP_PAUSE_S = const(300)
 _IDLE_MS = const(1000)
 _SAFE_PAUSE_MS = const(60000)
