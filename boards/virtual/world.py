@@ -42,6 +42,7 @@ class World:
         self.event = 0
         self.pins = {}  # gpio -> level driven from outside
         self.analog = {}  # gpio -> 16-bit reading
+        self.mains = {}  # gpio -> (rms in 12-bit counts, hertz): a current transformer, biased to mid-range
         self.rest = {int(gpio): value for gpio, value in session.get("rest", {}).items()}
         self.unrest = set()
         self.quiet_us = self.now_us + REST_US
@@ -283,6 +284,14 @@ class World:
             self.ntp = event[2]
         elif kind == "ntp_error":
             self.ntp_error_ms = event[2]
+        elif kind == "mains":
+            gpio, rms, hertz = event[2:5]
+            self.mains[gpio] = rms, hertz
+            if rms:
+                self.unrest.add(gpio)
+            else:
+                self.unrest.discard(gpio)
+            self.disturb()
         elif kind == "rtc_jump":
             self.rtc_offset_us += event[2] * 1000
         else:

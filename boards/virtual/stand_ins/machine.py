@@ -1,6 +1,7 @@
 """`machine` as on the ESP32, for what a controller needs: pins with interrupts, ADC, timers, watchdog, RTC, reset."""
 
 import errno
+import math
 import time as _time
 import world as _world
 
@@ -175,7 +176,16 @@ class ADC:
 
             if network.WLAN(network.STA_IF).active():
                 raise OSError(errno.ETIMEDOUT)
+        if self.number in _the.mains:
+            return self._wave(*_the.mains[self.number])
         return _the.analog.get(self.number, 0) >> 4
+
+    def _wave(self, rms, hertz):
+        """The current of a motor with a third harmonic of 30 %, noise of some counts, clipped at the rails."""
+        now_us = _the.now_us
+        angle = 2 * math.pi * (now_us * hertz % 1_000_000) / 1_000_000
+        wave = rms * 1.3546 * (math.sin(angle) + 0.3 * math.sin(3 * angle))
+        return max(0, min(4095, int(2048 + wave) + now_us // 7 % 7 - 3))
 
     def read_u16(self):
         raw = self.read()
@@ -272,6 +282,12 @@ def bitstream(pin, encoding, timing, data):
     """Only the trace: what a NeoPixel would show, as its bytes."""
     if _the.session.get("trace_outputs"):
         print("pixel gpio=%d data=%s" % (pin.number, bytes(data).hex()))
+
+
+def bitstream(pin, encoding, timing, data):
+    """NeoPixels and their kin; traced as outputs are."""
+    if _the.session.get("trace_outputs"):
+        print("bitstream gpio=%d data=%s" % (pin.number, bytes(data).hex()))
 
 
 def time_pulse_us(pin, level, timeout_us=1_000_000):

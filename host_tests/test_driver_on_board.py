@@ -1,0 +1,137 @@
+"""Each driver counts on the virtual board, with the electricity at its pin modelled; what a product names is imported."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_tests.unit_for_tests import FILTER_BUTTON, PRODUCT, SUCTION, Unit
+
+CURRENT, SPEED, LED = 34, 21, 2
+MODULES = """
+import sys
+from wearmeter import app
+real = app.App.start
+def start(self, make_link):
+    real(self, make_link)
+    print("modules", sorted([name for name in sys.modules if "drivers" in name]))
+app.App.start = start
+"""
+
+
+def product(driver: str, **more: Any) -> dict[str, Any]:
+    """One input, both consumables on it."""
+    data: dict[str, Any] = json.loads(PRODUCT.read_text())
+    signal = "motor_speed" if driver == "tachometer" else "motor_current"
+    data["inputs"] = [{"name": "motor", "driver": driver, "signal": signal, **more}]
+    for part in data["consumables"]:
+        part["input"] = "motor"
+    return data
+
+
+def lifetime_ms(unit: Unit) -> int:
+    return unit.counted()[0].lifetime_ms
+
+
+@pytest.mark.parametrize("hertz", [50, 60])
+def test_the_mains_waveform_of_a_motor(tmp_path: Path, hertz: int) -> None:
+    unit = Unit(tmp_path, product=product("mains", on_rms=60, off_rms=30))
+    events = [[0, "mains", CURRENT, 0, hertz], [5_000, "mains", CURRENT, 500, hertz]]
+    events += [[12_000, "mains", CURRENT, 45, hertz], [13_000, "mains", CURRENT, 300, hertz]]  # it sags, and goes on
+    events += [[15_000, "mains", CURRENT, 0, hertz]]
+    run = unit.power(20_000, events)[0]
+    assert run.end["reason"] == "cut", run.text
+    assert 9_500 <= lifetime_ms(unit) <= 10_000, run.text
+
+
+def test_turbo_wears_more_where_the_product_says_so(tmp_path: Path) -> None:
+    wear = [{"from": 0, "permille": 1000}, {"from": 400, "permille": 1300}]
+    unit = Unit(tmp_path, product=product("mains", on_rms=60, off_rms=30, wear=wear))
+    events = [[0, "mains", CURRENT, 0, 50], [5_000, "mains", CURRENT, 500, 50], [15_000, "mains", CURRENT, 0, 50]]
+    unit.power(20_000, events)
+    assert 12_500 <= lifetime_ms(unit) <= 13_000
+
+
+def test_the_pulses_of_a_tachometer_with_bounces(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    events: list[list[Any]] = [[0, "pin", SPEED, 0]]
+    at = 5_000.0
+    while at < 13_000:
+        events.append([int(at), "pin", SPEED, 1])
+        if dice.random() < 0.2:  # a slow edge crosses the threshold three times
+            events += [[int(at), "pin", SPEED, 0], [int(at), "pin", SPEED, 1]]
+        events.append([int(at) + 4, "pin", SPEED, 0])
+        at += 1000 / 120
+    unit = Unit(tmp_path, product=product("tachometer", on_hz=50, off_hz=30))
+    run = unit.power(18_000, events)[0]
+    assert 7_500 <= lifetime_ms(unit) <= 8_000, run.text
+
+
+def test_a_rectified_current_that_ripples(tmp_path: Path) -> None:
+    dice = random.Random(3)
+    events: list[list[Any]] = [[0, "adc", CURRENT, 200]]
+    events += [[at, "adc", CURRENT, dice.randrange(1800, 5000)] for at in range(5_037, 15_000, 37)]
+    events += [[5_000, "adc", CURRENT, 5000], [15_000, "adc", CURRENT, 150]]
+    unit = Unit(tmp_path, product=product("current", on_raw=3277, off_raw=1638))
+    unit.power(18_000, events)
+    assert 9_700 <= lifetime_ms(unit) <= 10_000
+
+
+def test_a_level_input_whose_contact_bounces(tmp_path: Path) -> None:
+    events: list[list[Any]] = []
+    for start, level in ((5_000, 1), (15_000, 0)):
+        events += [[start + ms, "pin", SUCTION, level ^ (n & 1)] for n, ms in enumerate((0, 2, 3, 7, 8))]
+    unit = Unit(tmp_path)
+    unit.power(18_000, events)
+    assert 9_990 <= lifetime_ms(unit) <= 10_000
+
+
+def test_a_button_that_bounces_is_one_press(tmp_path: Path) -> None:
+    events: list[list[Any]] = []
+    for start, level in ((5_000, 0), (8_600, 1)):
+        events += [[start + ms, "pin", FILTER_BUTTON, level ^ (n & 1)] for n, ms in enumerate((0, 1, 4, 6, 11, 12, 19))]
+    unit = Unit(tmp_path)
+    run = unit.power(12_000, events)[0]
+    assert run.text.count("wm replaced") == 1 and unit.counted()[0].generation == 2
+
+
+def test_a_neopixel_shows_the_patterns_of_the_led(tmp_path: Path) -> None:
+    data = json.loads(PRODUCT.read_text())
+    data["led"] = {"signal": "status_led", "color": {"red": 1, "green": 40, "blue": 2}}
+    unit = Unit(tmp_path, product=data)
+    press = [[5_000, "pin", FILTER_BUTTON, 0], [9_000, "pin", FILTER_BUTTON, 1]]
+    run = unit.power(12_000, press, trace_outputs=True)[0]
+    shown = [line for line in run.lines if line.startswith("bitstream")]
+    assert f"bitstream gpio={LED} data=280102" in shown and shown[-1] == f"bitstream gpio={LED} data=000000"
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "wanted"),
+    [
+        ("current", {"on_raw": 9, "off_raw": 5}, {"current"}),
+        ("mains", {"on_rms": 9, "off_rms": 5}, {"mains", "window"}),
+        ("tachometer", {"on_hz": 9, "off_hz": 5}, {"tachometer", "window"}),
+    ],
+)
+def test_only_the_drivers_that_a_product_names_are_imported(
+    tmp_path: Path, firmware: Path, driver: str, options: dict[str, int], wanted: set[str]
+) -> None:
+    main = MODULES + (firmware / "main.py").read_text()
+    unit = Unit(tmp_path, {"main.py": main.encode()}, product=product(driver, **options))
+    run = unit.power(3_000)[0]
+    line = next(line for line in run.lines if line.startswith("modules"))
+    loaded = {name.rsplit(".", 1)[1] for name in json.loads(line[8:].replace("'", '"')) if name.count(".") == 2}
+    assert loaded == {"button", "led", *wanted}
+
+
+def test_a_product_that_the_board_cannot_bear_falls_back_to_the_last_good_one(tmp_path: Path) -> None:
+    unit = Unit(tmp_path)
+    unit.power(20_000, [[5_000, "pin", SUCTION, 1], [10_000, "pin", SUCTION, 0]])
+    unit.write("product.json", json.dumps(product("level", active=2)).encode())
+    run = unit.power(20_000, [[5_000, "pin", SUCTION, 1], [10_000, "pin", SUCTION, 0]])[0]
+    assert "wm bad_file /product.json: inputs[0]: active is 2, allowed: 0 or 1" in run.text
+    assert 9_000 <= lifetime_ms(unit) <= 10_000
