@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup build demo test bench torture relay lint size deploy monitor status erase-counters provision factory seal clean
+.PHONY: help venv setup build demo test bench torture relay lint size deploy monitor status calibrate erase-counters provision factory seal clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,10 @@ monitor: venv ## show a board's console [PORT=...]
 status: venv ## counters, outbox, link, faults, heap and flash of a board; restarts it [PORT=...]
 	$(PORT_NEEDED)
 	@exec $(PY) -m tools.deploy status --port "$(PORT)"
+
+calibrate: venv ## find the thresholds of a current-sense input [PORT=...] [DRIVER=mains|current]
+	$(PORT_NEEDED)
+	@exec $(PY) -m tools.deploy calibrate --port "$(PORT)" --driver "$(or $(DRIVER),mains)"
 
 erase-counters: venv ## make a board forget all counts; asks first [PORT=...]
 	$(PORT_NEEDED)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from host_tests.unit_for_tests import PRODUCT, ROOT, config
-from tools.deploy import inspect, slots
+from tools.deploy import calibrate, inspect, slots
 from tools.deploy.device import Device, DeviceError
 from tools.simulator import counts, flash_image
 from tools.simulator.real_board import PASSWORD, SSID, RealBoard
@@ -240,6 +240,35 @@ def test_what_could_not_run_is_refused_before_anything_is_written(board: RealBoa
         with pytest.raises(DeviceError, match=words):
             slots.check("esp32_generic", list(about))
     slots.check("esp32_generic", ["micropython", [1, 25, 0], 6, "esp32", "Generic ESP32 module with ESP32"])
+
+
+@pytest.mark.parametrize(("driver", "quiet", "loud"), [("mains", 0, 400), ("current", 400, 30000)])
+def test_calibration_measures_at_rest_and_running(
+    tmp_path: Path, deployed_flash: Path, driver: str, quiet: int, loud: int
+) -> None:
+    shutil.copy(deployed_flash, tmp_path / "flash.bin")
+    kind, more = ("mains", [50]) if driver == "mains" else ("adc", [])
+    session = {"events": [[0, kind, 34, quiet, *more]]}
+    with RealBoard(tmp_path / "flash.bin", tmp_path / "tty", session=session) as board:
+        assert board.wait_for("wm boot", 20)
+        device = Device(str(board.link))
+
+        def answer(question: str) -> str:
+            if "on" in question.split(",")[0].split():
+                board.unplug()
+                board.overrides["events"] = [[0, kind, 34, loud, *more]]
+                board.plug_in()
+                assert board.wait_for("wm boot", 20, since=0)
+                time.sleep(1)
+            return ""
+
+        said: list[str] = []
+        found = calibrate.calibrate(device, "motor_current", driver, said.append, answer)
+    on, off = found.values()
+    assert quiet < off < on < loud
+    assert 0.35 * loud < on < 0.45 * loud, (found, said)
+    with pytest.raises(DeviceError, match="too close to rest"):
+        calibrate.thresholds(30, 50, driver)
 
 
 def test_without_a_board_one_line_says_so() -> None:

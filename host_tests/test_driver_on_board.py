@@ -1,4 +1,4 @@
-"""Each driver counts on the virtual board, with the electricity at its pin modelled; what a product names is imported."""
+"""Each driver counts on the virtual board, with the electricity at its pin modelled; only those named are imported."""
 
 from __future__ import annotations
 

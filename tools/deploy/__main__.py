@@ -1,8 +1,9 @@
-"""`python -m tools.deploy`: what `make deploy`, `make monitor`, `make status` and `make erase-counters` run."""
+"""`python -m tools.deploy`: what `make deploy`, `monitor`, `status`, `calibrate` and `erase-counters` run."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 
@@ -39,6 +40,13 @@ def erase(device: Device, arguments: argparse.Namespace) -> None:
     print(slots.start(device))
 
 
+def calibrate(device: Device, arguments: argparse.Namespace) -> None:
+    from tools.deploy import calibrate as calibration
+
+    found = calibration.calibrate(device, arguments.signal, arguments.driver, print)
+    print("for the product file: " + json.dumps({"driver": arguments.driver, "signal": arguments.signal, **found}))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -47,6 +55,7 @@ def main() -> int:
         ("monitor", monitor, "show its console"),
         ("status", status, "counters, outbox, link, faults, heap, flash"),
         ("erase-counters", erase, "forget all counts; asks first"),
+        ("calibrate", calibrate, "find the thresholds of a current-sense input"),
     ):
         sub = commands.add_parser(name, help=text)
         sub.add_argument("--port", required=True)
@@ -55,6 +64,9 @@ def main() -> int:
             sub.add_argument("--board", required=True)
         if name == "monitor":
             sub.add_argument("--seconds", type=float, help="end after so long")
+        if name == "calibrate":
+            sub.add_argument("--driver", choices=["mains", "current"], default="mains")
+            sub.add_argument("--signal", default="motor_current")
         if name == "erase-counters":
             sub.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()

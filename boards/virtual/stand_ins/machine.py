@@ -284,12 +284,6 @@ def bitstream(pin, encoding, timing, data):
         print("pixel gpio=%d data=%s" % (pin.number, bytes(data).hex()))
 
 
-def bitstream(pin, encoding, timing, data):
-    """NeoPixels and their kin; traced as outputs are."""
-    if _the.session.get("trace_outputs"):
-        print("bitstream gpio=%d data=%s" % (pin.number, bytes(data).hex()))
-
-
 def time_pulse_us(pin, level, timeout_us=1_000_000):
     _the.sleep(timeout_us)
     return -2
