@@ -66,7 +66,10 @@ class BoundedSocket:
     def readable(self):
         """Whether a read would find something now, if only the end of the connection."""
         self._poller.modify(self._stream, select.POLLIN)
-        return bool(self._poller.poll(0))
+        try:
+            return bool(self._poller.poll(0))
+        except OSError:
+            return True  # the read will say what is wrong
 
     def read(self, count):
         """Return `count` bytes, fewer only at the end of the connection and of an overlong read, or None where

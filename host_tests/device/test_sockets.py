@@ -176,6 +176,19 @@ def test_where_tls_fails_nothing_goes_out_in_plain():
     assert net.made[-1].sent == b""
 
 
+def test_a_socket_whose_poll_fails_is_readable_so_that_the_read_tells_why():
+    def fails(self, timeout_ms):
+        raise OSError(5)
+
+    net = Net()
+    _, socket, _ = opened(net)
+    poll, Poll.poll = Poll.poll, fails
+    try:
+        assert socket.readable()
+    finally:
+        Poll.poll = poll
+
+
 # ---- names
 
 
