@@ -105,8 +105,8 @@ def test_a_neopixel_shows_the_patterns_of_the_led(tmp_path: Path) -> None:
     unit = Unit(tmp_path, product=data)
     press = [[5_000, "pin", FILTER_BUTTON, 0], [9_000, "pin", FILTER_BUTTON, 1]]
     run = unit.power(12_000, press, trace_outputs=True)[0]
-    shown = [line for line in run.lines if line.startswith("bitstream")]
-    assert f"bitstream gpio={LED} data=280102" in shown and shown[-1] == f"bitstream gpio={LED} data=000000"
+    shown = [line for line in run.lines if line.startswith("pixel gpio")]
+    assert f"pixel gpio={LED} data=280102" in shown and shown[-1] == f"pixel gpio={LED} data=000000"
 
 
 @pytest.mark.parametrize(
