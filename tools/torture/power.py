@@ -19,7 +19,7 @@ HERE = Path(__file__).parent / "on_device"
 PRODUCTS = firmware.ROOT / "firmware" / "products"
 NAMED = (
     "first_boot", "count", "report", "replacement", "undo", "both_buttons", "commands", "full_outbox", "lossy",
-    "forgetful_relay", "wrong_clock", "no_clock",
+    "forgetful_relay", "wrong_clock", "no_clock", "grown_product",
 )  # fmt: skip
 CONFIG = {
     "schema": 1,

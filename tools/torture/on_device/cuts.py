@@ -31,7 +31,7 @@ for _name in os.listdir(plan["path"][0] + "/wearmeter/drivers"):
 OFF_US = 4000000
 RECOVERIES = (
     histories.in_order(histories.motor("suction", 1700, 3000), histories.motor("brush", 10, 2500)),
-    histories.in_order(histories.motor("suction", 1600, 5700), histories.press("filter", 1700)),
+    histories.in_order(histories.motor("suction", 1600, 5700), histories.press("filter", 2000)),
 )
 
 

@@ -1,5 +1,6 @@
 """Lives of a unit, each a function of the unit. Their names are the first part of a replay id."""
 
+import json
 import random
 
 
@@ -63,7 +64,7 @@ def replacement(unit):
 def undo(unit):
     session(unit, 7000, motor("suction", 1600, 3000), press("filter", 2500))
     session(unit, 7000, motor("suction", 1600, 2600), press("filter", 2200))
-    session(unit, 12000, press("brush", 1700), press("filter", 6000), settle_s=620)
+    session(unit, 12000, press("brush", 2200), press("filter", 6000), settle_s=620)
 
 
 def both_buttons(unit):
@@ -132,7 +133,7 @@ def wrong_clock(unit):
     unit.ntp_error_s = 400 * 86400
     session(unit, 4000, [(0, "net", False), (0, "net", True)], motor("suction", 1600, 3300))
     unit.net = False
-    session(unit, 9000, press("filter", 1700), motor("suction", 1600, 3300))
+    session(unit, 9000, press("filter", 2200), motor("suction", 1600, 3300))
     unit.net = True
     unit.ntp_error_s = 0
     session(unit, 4000, motor("suction", 1600, 3300), settle_s=640)
@@ -140,10 +141,32 @@ def wrong_clock(unit):
 
 def no_clock(unit):
     unit.net = unit.ntp = False
-    session(unit, 9000, press("filter", 1700), motor("suction", 1600, 3300))
+    session(unit, 9000, press("filter", 2200), motor("suction", 1600, 3300))
     session(unit, 2000, settle_s=640)
     unit.net = True
     session(unit, 4000, motor("suction", 1600, 3300))
+
+
+def grown_product(unit):
+    """The record of one consumable, read by a product that has gained a second."""
+
+    def one_consumable(content):
+        product = json.loads(content)
+        product["consumables"].pop()
+        return json.dumps(product).encode()
+
+    kept = []
+
+    def keep(content):
+        kept.append(content)
+        return one_consumable(content)
+
+    operations, unit.operations = unit.operations, None
+    unit.deploy("/product.json", keep)
+    session(unit, 7000, motor("suction", 1600, 5000), press("filter", 2200))
+    unit.deploy("/product.json", lambda content: kept[0])
+    unit.mark(operations)
+    session(unit, 4000, motor("suction", 1600, 3300), motor("brush", 1600, 2300), settle_s=640)
 
 
 NAMED = (
@@ -159,6 +182,7 @@ NAMED = (
     forgetful_relay,
     wrong_clock,
     no_clock,
+    grown_product,
 )
 
 

@@ -127,7 +127,7 @@ class Truth:
         if fields[5]:
             raise Broken("a power cut alone made the faults %d reach the relay" % fields[5])
         if fields[1] == wire.REPORT:
-            for index in range(len(self.inputs)):
+            for index in range(len(fields[6]) // 3):
                 lifetime_s, generation, used_s = fields[6][3 * index : 3 * index + 3]
                 if lifetime_s * 1000000 > self.ran_us(index, now_us) or used_s > lifetime_s or used_s < 0:
                     raise Broken("promise 1: report %s of %d us" % (fields, self.ran_us(index, now_us)))
@@ -152,7 +152,7 @@ class Truth:
         if not reports or reports[-1][6] != totals:
             raise Broken("promise 3: the relay's newest report is %s, the ledger has %s" % (reports[-1:], totals))
         for older, newer in zip(reports, reports[1:]):
-            for at in range(0, len(totals), 3):
+            for at in range(0, len(older[6]), 3):
                 if newer[6][at] < older[6][at] or newer[6][at + 1] < older[6][at + 1]:
                     raise Broken("promise 4: totals went back, %s, %s" % (older, newer))
         replaced = {}
@@ -176,7 +176,7 @@ class Truth:
             if fields[1] == wire.REPLACEMENT:
                 told[fields[6]] = max(told[fields[6]], fields[7])
             elif fields[1] == wire.REPORT:
-                for index in range(len(told)):
+                for index in range(len(fields[6]) // 3):
                     if fields[6][3 * index + 1] != told[index]:
                         raise Broken("promise 4: %s after replacements %s" % (fields, told))
 
