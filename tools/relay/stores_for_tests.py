@@ -33,9 +33,12 @@ kill -QUIT "$(head -n 1 "$2/data/postmaster.pid")"; sleep 1; rm -rf "$2"
 
 
 class Cluster:
-    """A running PostgreSQL; `url()` makes an empty database. Raises RuntimeError, in one line, where that can't be."""
+    """A running PostgreSQL; `url()` makes an empty database. Raises RuntimeError, in one line, where that can't be.
 
-    def __init__(self) -> None:
+    Unless `durable`, it does not wait for the disk: nobody cuts the power of a test.
+    """
+
+    def __init__(self, durable: bool = False) -> None:
         programs = [str(Path(found).parent) for found in sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))]
         found = shutil.which("initdb", path=os.pathsep.join([*reversed(programs), os.environ.get("PATH", "")]))
         if found is None:
@@ -49,7 +52,9 @@ class Cluster:
             self.port = probe.getsockname()[1]
         try:
             self._run("initdb", "-D", "data", "-U", "relay", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-            options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -c fsync=off -c full_page_writes=off"
+            options = f"-p {self.port} -h 127.0.0.1 -k {self._folder}"
+            if not durable:
+                options += " -c fsync=off -c full_page_writes=off"
             self._run("pg_ctl", "-D", "data", "-w", "-t", "30", "-l", "log", "-o", options, "start")
         except RuntimeError:
             shutil.rmtree(self._folder, ignore_errors=True)
