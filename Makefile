@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv setup build demo test bench torture relay lint size deploy monitor status calibrate erase-counters provision factory seal clean
+.PHONY: bench-relay help venv setup build demo test bench torture relay lint size deploy monitor status calibrate erase-counters provision factory seal clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ torture: setup ## cut, kill, damage and reorder for a while [SECONDS=300] [SEED=
 
 relay: venv ## run the relay by itself [ARGS="--broker HOST:PORT ..."], or ARGS=--help
 	@exec $(PY) -m tools.relay run $(ARGS)
+
+bench-relay: venv ## reports/s and waiting times of 1, 2 and 4 relays, on SQLite and PostgreSQL
+	@$(PY) -m tools.setup.system_packages
+	@exec $(PY) -m tools.bench_relay
 
 lint: venv ## ruff and mypy, host and device; silent when all is well
 	@$(PY) -m tools.setup.lint
