@@ -1,4 +1,4 @@
-"""What can be wrong, each with a bit that reaches the relay in every message, and a name for people.
+"""What can be wrong, each with a bit that reaches the relay in every message. The relay has the names for people.
 
 A *lasting* fault is raised and cleared with its cause. A *passing* one tells of something that happened once: it is
 cleared as soon as the fault transition that reports it is in the outbox.
@@ -19,22 +19,7 @@ INPUT_NOISY = const(0x0200)  # an input changed so often that its interrupt was 
 CRASHED = const(0x0400)  # the firmware ended by an error or the watchdog
 SAFE_MODE = const(0x0800)  # it did so again and again: only counting and reporting run
 
-PASSING = const(0x05C7)
-
-NAMES = (
-    "copy_damaged",
-    "ledger_lost",
-    "write_failed",
-    "input_stuck",
-    "button_stuck",
-    "config_bad",
-    "outbox_lost",
-    "clock_refused",
-    "message_refused",
-    "input_noisy",
-    "crashed",
-    "safe_mode",
-)
+_PASSING = const(0x05C7)
 
 
 class Faults:
@@ -73,11 +58,11 @@ class Faults:
 
     def reported(self, bits):
         """The transition with these bits is in the outbox: passing faults among them are done with."""
-        passing = bits & PASSING
+        passing = bits & _PASSING
         self._told |= passing
         self.bits &= ~passing
         self.detail = None
-        self.changed = self.bits != bits & ~PASSING
+        self.changed = self.bits != bits & ~_PASSING
 
     def forget(self):
         """A day has passed: passing faults may be told again."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.deploy import on_host, slots
+from tools.deploy import slots
 from tools.deploy.device import Device
+from tools.relay import names
 from tools.simulator.counts import COPIES
 
 STATUS = """
@@ -80,18 +81,6 @@ def status(device: Device) -> dict[str, Any]:
     return found
 
 
-def reasons() -> dict[int, str]:
-    """Why a connection ended, by the number in a status: the names of link.py's constants from NONE to PROTOCOL."""
-    link = on_host.module("link")
-    names = [name for name in vars(link) if name.isupper()]
-    return {getattr(link, name): name.lower() for name in names[names.index("NONE") : names.index("PROTOCOL") + 1]}
-
-
-def faults(bits: int) -> list[str]:
-    """The names of the faults in a status."""
-    return [name for bit, name in enumerate(on_host.module("faults").NAMES) if bits >> bit & 1]
-
-
 def show(found: dict[str, Any]) -> list[str]:
     """The status as lines for people."""
     lines = [f"firmware {found['version'] or 'none'}"]
@@ -110,10 +99,10 @@ def show(found: dict[str, Any]) -> list[str]:
         if "link" in found:
             online, reason, losses = found["link"]
             state = "online" if online else "offline"
-            lines.append(f"link: {state}, last loss {reasons().get(reason, reason)}, {losses} losses")
+            lines.append(f"link: {state}, last loss {names.link_reason(reason)}, {losses} losses")
         else:
             lines.append("link: none, there is no config")
-        lines.append(f"faults: {', '.join(faults(found['faults'])) or 'none'}")
+        lines.append(f"faults: {', '.join(names.faults(found['faults'])) or 'none'}")
         lines.append(f"flash wear: {found['saves']:,} saves, about {found['saves'] * ERASES_A_SAVE:,.0f} block erases")
     lines.append(f"heap: {found['heap_used']:,} used, {found['heap_free']:,} free")
     lines.append(f"flash: {found['flash_free']:,} of {found['flash_size']:,} bytes free")

@@ -13,6 +13,7 @@ from tools.deploy import inspect, slots
 from tools.deploy.device import Device, DeviceError
 from tools.provision import files
 from tools.provision.files import ProvisionError
+from tools.relay import names
 
 # Each file is written beside the old one, and takes its place in one step; config.json comes last.
 REPLACE = """
@@ -88,7 +89,7 @@ def seal(device: Device, tell: Callable[[str], None]) -> dict[str, Any]:
     if idle:
         raise DeviceError(f"not sealed: nothing counted in the test for {', '.join(idle)}")
     if found["faults"]:
-        raise DeviceError(f"not sealed: {', '.join(inspect.faults(found['faults']))}; make status shows more")
+        raise DeviceError(f"not sealed: {', '.join(names.faults(found['faults']))}; make status shows more")
     inspect.erase(device)
     slots.start(device)
     after = inspect.status(device)
