@@ -86,7 +86,8 @@ def make_link(device):
     if device.config.transport == "tls":
         from wearmeter import trust
 
-        bounded.secure = trust.Trust(device.config, device.clock, device.ledger, device.board.set_rtc).wrap
+        held = device.tick.hold
+        bounded.secure = trust.Trust(device.config, device.clock, device.ledger, device.board.set_rtc, held).wrap
     return link.Link(
         device.config,
         device.device_id,

@@ -7,9 +7,9 @@
 A record lives in two files, /state/a/ledger and /state/b/ledger, written in turn, each framed by a counter and a
 checksum, so that the previous good copy is always there. They are in two folders because littlefs keeps small files in
 the blocks of their folder: a damaged block then costs one copy, not both, and each folder is rewritten less often
-(0.024 instead of 0.026 erases a save). littlefs replaces a file atomically when it is closed: a power cut leaves the old
-or the new content. Each file is read back after writing. A second home (on the ESP32 its NVS, which survives a reformat
-of the file system) takes a copy when the caller asks, and where a file refuses.
+(0.024 instead of 0.026 erases a save). littlefs replaces a file atomically when it is closed: a power cut leaves the
+old or the new content. Each file is read back after writing. A second home (on the ESP32 its NVS, which survives a
+reformat of the file system) takes a copy when the caller asks, and where a file refuses.
 """
 
 import os
@@ -63,8 +63,8 @@ class Store:
 
     `damaged` counts copies that were there and not as they had been written, at the last load; `from_second_home` says
     that its copy was newer than any good file. `refused` says that a home did not take the last save.
-    `counter` is the number of saves in the life of the record. `hold()` is called before each operation that may hold up
-    all callbacks.
+    `counter` is the number of saves in the life of the record. `hold()` is called before each operation that may hold
+    up all callbacks.
     """
 
     def __init__(self, path, second_home=None):

@@ -1,6 +1,6 @@
 """TLS towards the broker: whom this device trusts, as whom it comes, and what it makes of a certificate's dates.
 
-    sockets.secure = Trust(config, clock, ledger, board.set_rtc).wrap
+    sockets.secure = Trust(config, clock, ledger, board.set_rtc, tick.hold).wrap
 
 The broker's certificate must be signed by the CA in the config's file and carry the config's host name; there is no way
 to switch that off. mbedTLS judges its dates by the chip's clock, which says 2000 after each power-on: every certificate
@@ -31,11 +31,12 @@ _POLL = const(3)
 
 class _Resting(io.IOBase):
     """Between mbedTLS and the socket: has nothing to read once before each record of the handshake. That brings mbedTLS
-    back to Python, where the tick has its turn; and that saves what ran so far."""
+    back to Python, where the tick has its turn; and that saves what ran so far. `hold()` is told before each."""
 
-    def __init__(self, raw, ledger):
+    def __init__(self, raw, ledger, hold):
         self._raw = raw
         self._ledger = ledger
+        self._hold = hold
         self._left = _RECORDS
         self._rested = False
         self._poller = select.poll()
@@ -48,6 +49,7 @@ class _Resting(io.IOBase):
                 self._left -= 1
                 self._ledger.dirty = True
                 return None
+            self._hold()
         return self._do(self._raw.readinto, buffer)
 
     def write(self, data):
@@ -72,11 +74,12 @@ class Trust:
     """`set_rtc(utc_s)` sets the chip's clock. Nothing is read before the first connection: a missing or damaged file
     then fails it, with a ValueError, and never makes it a plain one."""
 
-    def __init__(self, config, clock, ledger, set_rtc):
+    def __init__(self, config, clock, ledger, set_rtc, hold):
         self._config = config
         self._clock = clock
         self._ledger = ledger
         self._set_rtc = set_rtc
+        self._hold = hold
         self._context = None
         self._begins_s = 0
 
@@ -88,7 +91,7 @@ class Trust:
         self._begins_s = 0
         self._set_rtc(utc_s)
         return self._context.wrap_socket(
-            _Resting(raw, self._ledger), server_hostname=self._config.host, do_handshake_on_connect=False
+            _Resting(raw, self._ledger, self._hold), server_hostname=self._config.host, do_handshake_on_connect=False
         )
 
     def _open(self):
