@@ -163,7 +163,7 @@ def test_forged_acknowledgments_by_somebody_on_the_broker_take_nothing_out_of_th
 
 def test_a_season_offline_is_merged_and_drains_in_order_while_the_motor_runs(house: House) -> None:
     offline = [[0, "broker", "refused"]]
-    days = 70
+    days = 60
     for _ in range(days):
         house.live(Day(events=offline, end_ms=12_000, motor=(4_000, 20_000)))
     assert sum(words(run.lines).count("report") for run in house.runs) == days

@@ -48,6 +48,55 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+def _run(directory: Path, log: Path, ports: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """Start mosquitto with `directory`'s configuration; returns once it listens."""
+    program = system_packages.where("mosquitto")
+    if program is None:
+        raise MosquittoError("mosquitto is not installed")
+    config = directory / "mosquitto.conf"
+    if os.geteuid() == 0:  # it would become the user mosquitto, who cannot read this folder
+        (directory / "as-root.conf").write_text(config.read_text() + "\nuser root\n")
+        config = directory / "as-root.conf"
+    with open(log, "ab") as file:
+        command = [program, "-v", "-c", str(config)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    deadline = time.monotonic() + START_S
+    while not all(_listens(port) for port in ports):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise MosquittoError(f"mosquitto did not start: {' '.join(last)}")
+        time.sleep(0.02)
+    return process
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class PlainMosquitto:
+    """A mosquitto for tests, open to all on loopback, without TLS: `port`, `stop` and `start`; it remembers nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        (self.port,) = free_ports(1)
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "mosquitto.conf").write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> PlainMosquitto:
+        self._process = _run(self.directory, self.directory / "mosquitto.log", (self.port,))
+        return self
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
 class Mosquitto:
     """One mosquitto with tools/mosquitto's configuration, on loopback, in `directory`. Its log is `log`.
 
@@ -87,31 +136,8 @@ class Mosquitto:
             (directory / name).write_text(text)
 
     def start(self) -> Mosquitto:
-        program = system_packages.where("mosquitto")
-        if program is None:
-            raise MosquittoError("mosquitto is not installed")
-        config = self.directory / "mosquitto.conf"
-        if os.geteuid() == 0:  # it would become the user mosquitto, who cannot read this folder
-            (self.directory / "as-root.conf").write_text(config.read_text() + "\nuser root\n")
-            config = self.directory / "as-root.conf"
-        with open(self.log, "ab") as log:
-            command = [program, "-v", "-c", str(config)]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_S
-        while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-                raise MosquittoError(f"mosquitto did not start: {' '.join(last)}")
-            time.sleep(0.02)
+        self._process = _run(self.directory, self.log, (self.password_port, self.certificate_port))
         return self
-
-    def _listens(self) -> bool:
-        for port in (self.password_port, self.certificate_port):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)):
-                    return False
-        return True
 
     def stop(self) -> None:
         process, self._process = self._process, None
