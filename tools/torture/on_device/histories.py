@@ -62,7 +62,8 @@ def replacement(unit):
 
 
 def undo(unit):
-    session(unit, 7000, motor("suction", 1600, 3000), press("filter", 2500))
+    report_now = [(6100, "command", 1, wire.REPORT_NOW, 0, 0)]
+    session(unit, 7000, motor("suction", 1600, 3000), press("filter", 2500), report_now)
     session(unit, 7000, motor("suction", 1600, 2600), press("filter", 2200))
     session(unit, 12000, press("brush", 2200), press("filter", 6000), settle_s=620)
 
