@@ -220,8 +220,8 @@ def test_a_new_firmware_that_does_not_count_is_taken_back(board: RealBoard, monk
     )
     with pytest.raises(DeviceError, match="does not count.*/fw_a, the firmware before, runs again"):
         deploy(board)
-    assert Device(str(board.link)).wait_for("boot", 10)
     assert slot_of(board) == "fw_a"
+    assert inspect.status(Device(str(board.link)))["parts"]
 
 
 def test_what_could_not_run_is_refused_before_anything_is_written(board: RealBoard) -> None:

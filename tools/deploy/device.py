@@ -59,12 +59,18 @@ class Device:
         if arguments:
             self.mpremote(*arguments, timeout_s=CALL_S + 5 * len(files))
 
+    def restarted(self, timeout_s: float) -> Iterator[str]:
+        """Starts the board, at its prompt, anew, and yields the lines of the console from there on: the port is open
+        before the reset, so no line is missed."""
+        return self.lines(timeout_s, b"\r\x03\r\nimport machine; machine.reset()\r\n")
+
     def reset(self) -> None:
         """Starts the board, and its firmware, anew."""
         self.mpremote("exec", "--no-follow", "import time, machine; time.sleep_ms(100); machine.reset()")
 
-    def lines(self, timeout_s: float | None = None) -> Iterator[str]:
-        """Yields the lines of the console, for so long (for ever if None). Sends nothing, so the firmware runs on.
+    def lines(self, timeout_s: float | None = None, typed: bytes = b"") -> Iterator[str]:
+        """Yields the lines of the console, for so long (for ever if None). Sends nothing but `typed`, once: without it
+        the firmware runs on.
 
         The port may go and come back: a board with USB of its own does that at each reset.
         """
@@ -81,6 +87,8 @@ class Device:
                         port.port, port.baudrate, port.timeout = self.port, 115200, 0.2
                         port.dtr = port.rts = False  # on many boards these two lines are the reset button
                         port.open()
+                        port.write(typed)
+                        typed = b""
                     data = port.read(max(1, port.in_waiting))
                 except (OSError, serial.SerialException):
                     if port is not None:
@@ -94,11 +102,3 @@ class Device:
         finally:
             if port is not None:
                 port.close()
-
-    def wait_for(self, word: str, timeout_s: float) -> str | None:
-        """The first line of the console that begins with `wm <word> `, or None if none comes in time."""
-        for line in self.lines(timeout_s):
-            at = line.find("wm ")
-            if at >= 0 and line[at:].startswith(f"wm {word} "):
-                return line[at:]
-        return None

@@ -200,7 +200,7 @@ def deploy(device: Device, board: str, tell: Callable[[str], None]) -> Deployed:
         except DeviceError as error:
             if slot:
                 device.ask(SWITCH, slot=slot, main=False)
-                device.reset()
+                start(device)
                 raise DeviceError(f"{error}; /{slot}, the firmware before, runs again") from None
             raise
         return Deployed(target, len(copy), len(clone), size, line)
@@ -208,9 +208,8 @@ def deploy(device: Device, board: str, tell: Callable[[str], None]) -> Deployed:
 
 def start(device: Device) -> str:
     """Resets the board and waits until its firmware says that it counts. Raises DeviceError."""
-    device.reset()
     words = []
-    for line in device.lines(BOOT_S):
+    for line in device.restarted(BOOT_S):
         at = line.find("wm ")
         words.append(line)
         if at >= 0 and line[at:].startswith("wm boot "):
