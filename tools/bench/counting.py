@@ -14,7 +14,7 @@ from tools.setup import firmware, micropython
 from tools.torture import power
 
 HERE = Path(__file__).parent / "on_device"
-SAVES = 40_000
+SAVES = 20_000
 # 30 minutes a day; a save each 0.7 s of running.
 YEAR_SAVES = 365 * 30 * 60 * 10 // 7
 CYCLES = 100_000
@@ -40,7 +40,7 @@ def _run(program: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def run(report: Report) -> None:
-    """Measure everything; about two minutes, most of it the year of saves."""
+    """Measure everything; some minutes, most of them the year of saves."""
     flash(report)
     loss(report)
     exactness(report)
@@ -77,12 +77,15 @@ def loss(report: Report, cuts: int = CUTS) -> None:
     """What a cut at a random moment of a clean costs, and what edges within flash writes do."""
     wanted = power.plan([], cuts=cuts, seed=1, firmware=str(firmware.OUT))
     wanted["path"] = [str(power.HERE), *wanted["path"]]
-    lost, whole = _run("loss.py", wanted)
+    lost, whole, heap = _run("loss.py", wanted)
     report.figure("counting.loss_max", lost["max_ms"], "ms", f"most lost at one of {lost['cuts']} cuts in a clean")
     report.figure("counting.loss_mean", round(lost["mean_ms"]), "ms", "mean of the same")
     short_ms = whole["ran_ms"] - whole["counted_ms"]
     what = f"short of {whole['ran_ms']} ms in {whole['cleans']} cleans without a cut: stops within a flash write"
     report.figure("counting.short_without_cuts", short_ms, "ms", what)
+    report.figure("counting.heap_a_tick.rest", heap["rest"], "bytes", "that a tick allocates when nothing changed")
+    report.figure("counting.heap_a_tick.running", heap["running"], "bytes", "while a motor runs, between two saves")
+    report.figure("counting.heap_a_tick.save", heap["save"], "bytes", "with a save (64-bit objects; half on the ESP32)")
 
 
 def exactness(report: Report, days: int = 365) -> None:

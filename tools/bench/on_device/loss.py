@@ -2,7 +2,7 @@
 
 The plan: {"path", "files": as for tools/torture/on_device/cuts.py, "cuts": how many, "seed"}. The power is cut at
 random moments of a clean that a report falls into, not only within flash operations; the flash is as that moment left
-it. Prints two JSON objects: of the cuts, and of cleans without one.
+it. Prints three JSON objects: of the cuts, of cleans without one, and of the heap.
 """
 
 import json
@@ -12,8 +12,10 @@ with open(sys.argv[1]) as _file:
     plan = json.load(_file)
 sys.path[:0] = plan["path"]
 
+import gc  # noqa: E402
 import os  # noqa: E402
 import random  # noqa: E402
+import time  # noqa: E402
 
 for _name in os.listdir(plan["firmware"] + "/wearmeter/drivers"):
     if not _name.startswith("__"):
@@ -90,5 +92,34 @@ def without_cuts():
     print(json.dumps({"cleans": cleans, "ran_ms": ran_ms, "counted_ms": counted_ms}))
 
 
+def heap():
+    """What a tick takes from the heap, here with objects of 64 bits: twice the size of the ESP32's."""
+    unit = units.new_unit({path: text.encode() for path, text in plan["files"].items()})
+    unit.power_on()
+    unit.begin()
+    unit.run(2000)
+    tick = unit.app.tick
+
+    def cost(ticks):
+        gc.collect()
+        gc.disable()
+        before = gc.mem_alloc()
+        for _ in range(ticks):
+            time.now_us += 100000
+            tick()
+        taken = gc.mem_alloc() - before
+        gc.enable()
+        return taken
+
+    rest = cost(100)
+    unit.pins["suction_motor"].level = 1
+    cost(1)
+    while unit.app.ledger.unsaved_ms:
+        cost(1)
+    running = cost(6)
+    print(json.dumps({"rest": rest / 100, "running": running / 6, "save": cost(1)}))
+
+
 cuts()
 without_cuts()
+heap()
