@@ -73,12 +73,15 @@ def pixel(signal):
 
 def pulse_counter(signal):
     """A hardware counter of the rising edges on a signal, glitches below 12 us left out: a function that returns how
-    many there have been, modulo 30000. None where MicroPython (before 1.26) or the chip (ESP32-C3) has none."""
+    many there have been since its last call, 0 to 32000. None where MicroPython (before 1.26) or the chip (ESP32-C3)
+    has none."""
     if not hasattr(esp32, "PCNT"):
         return None
-    counter = esp32.PCNT(0, pin=machine.Pin(_pins[signal], machine.Pin.IN), rising=1, min=0, max=30000, filter=1000)
+    counter = esp32.PCNT(0, pin=machine.Pin(_pins[signal], machine.Pin.IN), rising=1, filter=1000)
+    counter.init(min=-32000, max=32000)
     counter.start()
-    return counter.value
+    # Reading and clearing are two steps: an edge between them is lost, one in the hundreds of a tick.
+    return lambda: max(0, counter.value(0))
 
 
 def start_tick(period_ms, callback, number=0):

@@ -9,7 +9,6 @@ from micropython import const
 
 from wearmeter.drivers.window import WindowInput, thresholds
 
-_MODULO = const(30000)
 _MOST = const(300)  # pulses in one tick by interrupt
 _REST_TICKS = const(50)
 
@@ -27,7 +26,7 @@ def options(fields):
 
 
 class Tachometer(WindowInput):
-    """`counter()` returns the pulses so far, modulo 30000; where it is None those of `pin` are counted by interrupt.
+    """`counter()` returns the pulses since its last call; where it is None those of `pin` are counted by interrupt.
     `power` is the speed in pulses a second."""
 
     def __init__(self, counter, pin, on_hz, off_hz, max_on_ms, ticks_diff):
@@ -38,26 +37,26 @@ class Tachometer(WindowInput):
         self._handler = self._on_pulse  # made once: binding a method allocates
         self._counter = counter or self._count
         self._watch(self._handler)
-        self._before = self._counter()
+        self._counter()
 
     def _watch(self, handler):
         if self._pin:
             self._pin.irq(handler, self._pin.IRQ_RISING)
 
     def _count(self):
-        return self._pulses
+        pulses = self._pulses
+        self._pulses = 0
+        return pulses
 
     def _on_pulse(self, pin):
-        self._pulses = (self._pulses + 1) % _MODULO
-        if not self.noisy and (self._pulses - self._before) % _MODULO > _MOST:
+        self._pulses += 1
+        if not self.noisy and self._pulses > _MOST:
             self.noisy = True
             self._rest = _REST_TICKS
             self._watch(None)
 
     def _measure(self, gap_ms):
-        now = self._counter()
-        pulses = (now - self._before) % _MODULO
-        self._before = now
+        pulses = self._counter()
         if self.noisy:
             self._rest -= 1
             if not self._rest:
