@@ -109,7 +109,9 @@ class App:
             )
             parts_of.append(tuple([at for at, part in enumerate(parts) if part.input == source.name]))
         buttons = []
-        for part in () if self.safe else parts:
+        for part in parts:
+            if self.safe:
+                break
             if part.button_signal is None:
                 buttons.append(None)
                 continue
