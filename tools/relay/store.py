@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, bindparam, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Row, Table, bindparam, create_engine, event, func, make_url, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from . import core, migrations, wire
@@ -26,10 +26,10 @@ from .settings import Clock
 QUEUED, SENT, DEAD = "queued", "sent", "dead"  # of an event
 NEW, LINKED, REVOKED = "new", "linked", "revoked"  # of a customer
 _DEVICE = select(devices).where(devices.c.device == bindparam("device")).with_for_update()
-_STATE = select(epochs.c.state).where(epochs.c.device == bindparam("device"), epochs.c.epoch == bindparam("epoch"))
-_STORED = select(messages.c.payload).where(
-    *(messages.c[name] == bindparam(name) for name in ("device", "epoch", "sequence"))
-)
+_KEY = ("device", "epoch", "sequence")
+_USED = ("used_s", "replaced_s", "inferred")
+_SEEN = ("last_seen_s", "epoch", "faults", "fault_detail")  # what a batch may change of a device
+_SAW = devices.update().where(devices.c.device == bindparam("of")).values({n: bindparam(f"new_{n}") for n in _SEEN})
 SENSOR_EVENTS = (core.CONSUMED, core.REPLACED)
 
 
@@ -101,86 +101,54 @@ class Store:
         counts: dict[str, int] = {}
         outcomes: list[Outcome] = []
         with self.begin() as connection:
-            rows = {device: self.lock(connection, device) for device in sorted({device for device, _, _ in batch})}
+            rows = self._lock_all(connection, sorted({device for device, _, _ in batch}))
+            work = _Batch(connection, rows, batch, now_s)
             for device, payload, message in batch:
-                outcome = self._accept(connection, rows, device, payload, message, now_s)
+                outcome = self._accept(work, device, payload, message)
                 outcomes.append(outcome)
                 counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
+            work.write()
             _count(connection, counts)
         return outcomes
 
-    def _accept(
-        self, connection: Connection, rows: dict[str, dict[str, Any]], device: str, payload: bytes,
-        message: wire.Up | wire.Unreadable, now_s: int,
-    ) -> Outcome:  # fmt: skip
-        row = rows[device]
-        key = {"device": device, "epoch": message.epoch, "sequence": message.sequence}
-        found = connection.execute(_STATE, {"device": device, "epoch": message.epoch}).scalar()
+    def _lock_all(self, connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:
+        wanted = select(devices).where(devices.c.device.in_(names)).order_by(devices.c.device).with_for_update()
+        rows = {row["device"]: dict(row) for row in connection.execute(wanted).mappings()}
+        return {name: rows[name] if name in rows else self.lock(connection, name) for name in names}
+
+    def _accept(self, work: _Batch, device: str, payload: bytes, message: wire.Up | wire.Unreadable) -> Outcome:
+        row = work.rows[device]
+        key = (device, message.epoch, message.sequence)
+        found = work.states.get(key[:2])
         state = load_state(found) if found is not None else None
         if isinstance(message, wire.Unreadable):
             decision = core.Decision(core.ASIDE, message.reason)
             if state is not None:
-                state.hold(message.sequence, message.sequence, now_s)
+                state.hold(message.sequence, message.sequence, work.now_s)
                 decision.epoch = state
         else:
-            stored = connection.execute(_STORED, key).scalar()
+            stored = work.stored.get(key)
             known = core.Device(row["epoch"], row["status_epoch"], _consumables(row["about"]))
             before = wire.decode_up(stored) if stored is not None else None
             assert not isinstance(before, wire.Unreadable)
-            decision = core.decide(known, state, message, before, now_s, self.gap_wait_s)
+            decision = core.decide(known, state, message, before, work.now_s, self.gap_wait_s)
         if decision.epoch is not None:
-            values = {
-                "device": device,
-                "epoch": message.epoch,
-                "first_seen_s": now_s,
-                "state": dump_state(decision.epoch),
-            }
-            upsert(connection, epochs, values, ["state"])
-        changes: dict[str, Any] = {"last_seen_s": now_s}
+            work.states[key[:2]] = dump_state(decision.epoch)
+            work.changed.add(key[:2])
+        row["last_seen_s"] = work.now_s
         if decision.verdict == core.ASIDE:
-            kept = {**key, "received_s": now_s, "reason": decision.reason, "payload": payload}
-            if not upsert(connection, quarantine, kept, [], unique=["device", "epoch", "sequence", "payload"]):
+            kept = dict(zip(_KEY, key, strict=True))
+            kept |= {"received_s": work.now_s, "reason": decision.reason, "payload": payload}
+            if not upsert(work.connection, quarantine, kept, [], unique=["device", "epoch", "sequence", "payload"]):
                 decision.verdict = core.DUPLICATE
         elif decision.verdict == core.ACCEPTED:
             assert not isinstance(message, wire.Unreadable)
-            sample_s, estimated = decision.sample
-            stored_row = {
-                **key, "kind": wire.KIND[type(message)], "received_s": now_s, "sample_s": sample_s,
-                "estimated": estimated, "faults": message.faults, "late": decision.late, "payload": payload,
-            }  # fmt: skip
-            connection.execute(messages.insert(), stored_row)
-            self._apply(connection, device, message, decision, now_s)
+            work.accepted(key, payload, message, decision)
             if decision.current and not decision.late:
-                changes |= {"epoch": message.epoch, "faults": message.faults}
+                row |= {"epoch": message.epoch, "faults": message.faults}
                 if isinstance(message, wire.FaultTransition):
-                    changes["fault_detail"] = message.detail
-        connection.execute(devices.update().where(devices.c.device == device).values(**changes))
-        row.update(changes)
+                    row["fault_detail"] = message.detail
         return Outcome(decision.verdict, decision.reason, row["nonce"])
-
-    def _apply(
-        self, connection: Connection, device: str, message: wire.Up, decision: core.Decision, now_s: int
-    ) -> None:
-        for used in decision.usages:
-            values = {
-                "device": device, "epoch": message.epoch, "idx": used.index, "generation": used.generation,
-                "used_s": used.used_s, "replaced_s": used.replaced_utc_s, "inferred": used.inferred,
-            }  # fmt: skip
-            upsert(connection, usage, values, ["used_s", "replaced_s", "inferred"])
-        if decision.events:
-            connection.execute(
-                queue.insert(),
-                [
-                    queued(
-                        device, told.name, now_s, epoch=message.epoch, idx=told.index, generation=told.generation,
-                        usage_s=told.usage_s, utc_s=told.utc_s, estimated=told.estimated, inferred=told.inferred,
-                    )
-                    for told in decision.events
-                ],
-            )  # fmt: skip
-        if isinstance(message, wire.Answer):
-            own = (commands.c.number == message.number) & (commands.c.device == device) & commands.c.result.is_(None)
-            connection.execute(commands.update().where(own).values(result=message.result, answered_s=now_s))
 
     def refused(self, reason: str) -> None:
         """Count a payload that is no message."""
@@ -346,6 +314,70 @@ class Store:
             return connection.execute(select(func.max(func.length(messages.c.payload)))).scalar() or 0
 
 
+class _Batch:
+    """The reads of a batch in one query for each table, and its writes likewise: to a database that is another
+    process each question costs more than its answer."""
+
+    def __init__(
+        self, connection: Connection, rows: dict[str, dict[str, Any]],
+        batch: list[tuple[str, bytes, wire.Up | wire.Unreadable]], now_s: int,
+    ) -> None:  # fmt: skip
+        self.connection = connection
+        self.rows = rows
+        self.now_s = now_s
+        keys = sorted({(device, message.epoch, message.sequence) for device, _, message in batch})
+        held = select(epochs.c.device, epochs.c.epoch, epochs.c.state)
+        held = held.where(tuple_(epochs.c.device, epochs.c.epoch).in_(sorted({key[:2] for key in keys})))
+        self.states = {(row[0], row[1]): row[2] for row in connection.execute(held)}
+        columns = [messages.c[name] for name in _KEY]
+        stored = select(*columns, messages.c.payload).where(tuple_(*columns).in_(keys))
+        self.stored = {(row[0], row[1], row[2]): row[3] for row in connection.execute(stored)}
+        self.changed: set[tuple[str, int]] = set()
+        self._messages: list[dict[str, Any]] = []
+        self._usages: dict[tuple[str, int, int, int], dict[str, Any]] = {}
+        self._queue: list[dict[str, Any]] = []
+
+    def accepted(self, key: tuple[str, int, int], payload: bytes, message: wire.Up, decision: core.Decision) -> None:
+        device, epoch, _ = key
+        sample_s, estimated = decision.sample
+        self.stored[key] = payload
+        self._messages.append(dict(zip(_KEY, key, strict=True)) | {
+            "kind": wire.KIND[type(message)], "received_s": self.now_s, "sample_s": sample_s, "estimated": estimated,
+            "faults": message.faults, "late": decision.late, "payload": payload,
+        })  # fmt: skip
+        for used in decision.usages:
+            self._usages[device, epoch, used.index, used.generation] = {
+                "device": device, "epoch": epoch, "idx": used.index, "generation": used.generation,
+                "used_s": used.used_s, "replaced_s": used.replaced_utc_s, "inferred": used.inferred,
+            }  # fmt: skip
+        for told in decision.events:
+            self._queue.append(queued(
+                device, told.name, self.now_s, epoch=epoch, idx=told.index, generation=told.generation,
+                usage_s=told.usage_s, utc_s=told.utc_s, estimated=told.estimated, inferred=told.inferred,
+            ))  # fmt: skip
+        if isinstance(message, wire.Answer):
+            own = (commands.c.number == message.number) & (commands.c.device == device) & commands.c.result.is_(None)
+            answer = {"result": message.result, "answered_s": self.now_s}
+            self.connection.execute(commands.update().where(own).values(**answer))
+
+    def write(self) -> None:
+        states = [
+            {"device": device, "epoch": epoch, "first_seen_s": self.now_s, "state": self.states[device, epoch]}
+            for device, epoch in sorted(self.changed)
+        ]
+        seen = [{"of": name} | {f"new_{field}": row[field] for field in _SEEN} for name, row in self.rows.items()]
+        dialect = self.connection.dialect.name
+        for statement, rows in (
+            (_upsert_many(dialect, epochs, ("state",), "first_seen_s"), states),
+            (messages.insert(), self._messages),
+            (_upsert_many(dialect, usage, _USED), [self._usages[key] for key in sorted(self._usages)]),
+            (queue.insert(), self._queue),
+            (_SAW, seen),
+        ):  # fmt: skip
+            if rows:
+                self.connection.execute(statement, rows)
+
+
 def _sqlite_connect(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions are begun by the listener on `begin`
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -383,6 +415,16 @@ def _upsert_statement(dialect: str, table: Table, update: tuple[str, ...], keys:
         set_ = {name: insert.excluded[name] for name in update}
         return insert.on_conflict_do_update(index_elements=keys, set_=set_).returning(*table.primary_key)
     return insert.on_conflict_do_nothing(index_elements=keys).returning(*table.primary_key)
+
+
+@cache
+def _upsert_many(dialect: str, table: Table, update: tuple[str, ...], *more: str) -> Any:
+    """The statement that upserts rows with the key, `update` and `more`, as text: that is compiled but once."""
+    kind: Any = sqlite if dialect == "sqlite" else postgresql
+    keys = [column.name for column in table.primary_key]
+    insert: Any = kind.insert(table)
+    statement = insert.on_conflict_do_update(index_elements=keys, set_={name: insert.excluded[name] for name in update})
+    return text(str(statement.compile(dialect=kind.dialect(paramstyle="named"), column_keys=[*keys, *update, *more])))
 
 
 def _count(connection: Connection, counts: dict[str, int]) -> None:
