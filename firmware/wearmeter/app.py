@@ -108,10 +108,8 @@ class App:
                 source.open(board, source.signal, self.product.max_on_ms, time.ticks_ms, time.ticks_diff)
             )
             parts_of.append(tuple([at for at, part in enumerate(parts) if part.input == source.name]))
-        buttons = []
-        for part in parts:
-            if self.safe:
-                break
+        buttons: "list" = []
+        for part in () if self.safe else parts:
             if part.button_signal is None:
                 buttons.append(None)
                 continue
