@@ -30,14 +30,12 @@ from tools.relay import wire
 from tools.relay.mqtt import MqttEdge
 from tools.relay import logs
 from tools.relay.settings import from_environment
-nonces = {}
 def on_arrival(arrival):
     fields = cbor2.loads(arrival.payload)
     if arrival.kind == "status":
-        nonces[arrival.device] = fields[2]
         edge.send(arrival.device, wire.encode_welcome(fields[2], 0, fields[3], 0, None))
     else:
-        edge.send(arrival.device, wire.encode_ack(nonces.get(arrival.device, 0), 0, fields[2], fields[3]))
+        edge.send(arrival.device, wire.encode_ack(0, 0, fields[2], fields[3]))
     arrival.done()
 logs.configure()
 edge = MqttEdge(from_environment(), on_arrival)

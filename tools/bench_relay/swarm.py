@@ -73,7 +73,7 @@ class Swarm:
             self._turn(0.05)
 
     def run(self, until: Callable[[], bool], gap_s: float = 0.0) -> None:
-        """Each device sends, waits for the acknowledgment and `gap_s` more, and so on, until `until()`."""
+        """Each device sends every `gap_s`, but not before the last is acknowledged, until `until()`."""
         now = time.monotonic()
         for number, device in enumerate(self.devices.values()):
             device.due_at = now + gap_s * number / len(self.devices)
@@ -86,12 +86,9 @@ class Swarm:
                 elif now >= device.due_at:
                     device.sequence += 1
                     device.payload = self._message(device, device.sequence)
-                    device.waits, device.sent_at = True, now
+                    device.waits, device.sent_at, device.due_at = True, now, now + gap_s
                     self._publish(device, "up", device.payload)
             self._turn(0.002)
-            if gap_s:
-                for device in self.devices.values():
-                    device.due_at = max(device.due_at, device.sent_at + gap_s)
 
     def settle(self, timeout_s: float) -> bool:
         """Send nothing new; returns whether all that is on its way was acknowledged in time."""
@@ -171,7 +168,7 @@ class Swarm:
         size = int.from_bytes(packet[at : at + 2], "big")
         device = self.devices.get(packet[at + 2 : at + 2 + size].decode().split("/")[1])
         fields = cbor2.loads(packet[at + 2 + size :])
-        if device is None or fields[2] != device.nonce:
+        if device is None or fields[2] not in (device.nonce, 0):  # 0: of a bare consumer, which knows none
             return
         if fields[1] == wire.WELCOME:
             device.welcomed = True

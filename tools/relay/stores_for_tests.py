@@ -69,6 +69,10 @@ class Cluster:
         """Return the URL of a new database that holds nothing but the schema."""
         return self._make(f"relay{next(_numbers)}", "template_relay")
 
+    def pid(self) -> int:
+        """Return the process id of the server."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def stop(self) -> None:
         self._run("pg_ctl", "-D", "data", "-m", "immediate", "stop")
         shutil.rmtree(self._folder, ignore_errors=True)
