@@ -72,6 +72,8 @@ def test_a_command_is_queued_with_the_generation_the_sender_believes_in(
         (("run", "--broker", "nowhere"), "broker 'nowhere' is not HOST:PORT"),
         (("run", "--gateway", "http://127.0.0.1:1"), "a gateway needs a token for all events"),
         (("claim", "anna", "0000"), "no device has this code"),
+        (("run", "--web", "127.0.0.1:0", "--web-token", "guess"), "the pages need a token of at least 16 characters"),
+        (("run", "--web", "nowhere", "--web-token", "long-enough-for-it"), "'nowhere' is not HOST:PORT"),
         (("rotate-keys",), "needs --key or RELAY_KEY"),
         (("rotate-keys", "--key", "secret"), "the key is not one made by"),
         (("name", "vacuum1", ""), "NAME has 1 to 128 characters"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tools.relay.stores_for_tests"]
 
-RELAYS, DEVICES, KILLS = 3, 10, 6
+RELAYS, DEVICES, KILLS = 3, 10, 5
 EVERY = 5  # a replacement for so many messages
 DEADLINE_S = 60
 

@@ -69,6 +69,16 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     store.close()
 
 
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, address: str) -> Any:
+    """What a browser keeps of having signed in."""
+    context = browser.new_context(base_url=address)
+    sign_in(context.new_page())
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
 @pytest.fixture
 def context(browser: Browser, address: str) -> Iterator[BrowserContext]:
     context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 800})
@@ -78,11 +88,12 @@ def context(browser: Browser, address: str) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext, address: str) -> Page:
+def page(context: BrowserContext, address: str, signed_in: Any) -> Page:
     """Signed in, and it fails at any complaint of the browser and any request to elsewhere."""
+    context.add_cookies(signed_in["cookies"])
     page = context.new_page()
-    sign_in(page)
     watch(page, address)
+    page.goto("/")
     return page
 
 
@@ -194,10 +205,10 @@ def test_every_control_has_a_name_and_every_table_its_headings(page: Page) -> No
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
 
 
-def test_light_and_dark_follow_the_reader_and_the_button(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address, color_scheme="dark")
+def test_light_and_dark_follow_the_reader_and_the_button(browser: Browser, address: str, signed_in: Any) -> None:
+    context = browser.new_context(base_url=address, color_scheme="dark", storage_state=signed_in)
     page = context.new_page()
-    sign_in(page)
+    page.goto("/")
     back = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(back)
     page.get_by_role("button", name="Light or dark").click()
@@ -207,10 +218,10 @@ def test_light_and_dark_follow_the_reader_and_the_button(browser: Browser, addre
     context.close()
 
 
-def test_without_scripts_everything_but_comfort_is_there(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address, java_script_enabled=False)
+def test_without_scripts_everything_but_comfort_is_there(browser: Browser, address: str, signed_in: Any) -> None:
+    context = browser.new_context(base_url=address, java_script_enabled=False, storage_state=signed_in)
     page = context.new_page()
-    sign_in(page)
+    page.goto("/")
     page.get_by_role("searchbox").fill("unit00")
     page.get_by_role("button", name="Search").click()
     assert page.locator("tbody tr").count() == 1 and not page.locator("#theme").is_visible()
@@ -219,10 +230,10 @@ def test_without_scripts_everything_but_comfort_is_there(browser: Browser, addre
     context.close()
 
 
-def test_a_narrow_window_scrolls_tables_and_not_the_page(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address, viewport={"width": 390, "height": 800})
+def test_a_narrow_window_scrolls_tables_and_not_the_page(browser: Browser, address: str, signed_in: Any) -> None:
+    context = browser.new_context(base_url=address, viewport={"width": 390, "height": 800}, storage_state=signed_in)
     page = context.new_page()
-    sign_in(page)
+    page.goto("/")
     for path in ("/", "/device/unit00", "/device/unit01", "/aside"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path

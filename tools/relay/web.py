@@ -218,7 +218,8 @@ class _Headers:
 class Server:
     """Serves an application at HOST:PORT in a thread. Raises ValueError where it cannot listen there."""
 
-    def __init__(self, app: Starlette, address: str) -> None:
+    def __init__(self, app: Starlette, address: str, view: View | None = None) -> None:
+        self._view = view
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"{address!r} is not HOST:PORT")
@@ -244,11 +245,14 @@ class Server:
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()
+        if self._view is not None:
+            self._view.close()
 
 
 def serve_pages(store: Store, address: str, token: str | None, clock: Clock) -> Server:
     """Serve the pages of a store; the server is started. Raises ValueError."""
-    server = Server(pages(View(store, clock), token or "", clock), address)
+    view = View(store, clock)
+    server = Server(pages(view, token or "", clock), address, view)
     server.start()
     return server
 
