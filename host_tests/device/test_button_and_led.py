@@ -87,3 +87,15 @@ def test_an_led_that_lights_at_low_level_is_dark_at_high():
     assert pin.level == 1
     light.tick(True)
     assert pin.level == 0
+
+
+def test_a_contact_that_chatters_evenly_changes_nothing_either_way():
+    hand = Hand()
+    hand.hold(1, 500)
+    for _ in range(40):
+        assert hand.hold(0, 100) + hand.hold(1, 100) == []
+    assert not hand.button.down
+    hand.hold(0, 500)
+    for _ in range(5):
+        assert hand.hold(1, 100) + hand.hold(0, 100) == []
+    assert hand.button.down

@@ -1,7 +1,8 @@
 """A button that is pressed for 3 seconds to report a replacement; a short press asks for the state.
 
-Debounce is by integration over ticks: two samples that agree make a change, so a bounce of less than 100 ms makes
-none. A button that is down at boot does nothing until it has been released.
+Debounce is by an integrator: it goes up with each sample that finds the button pressed, down with each that does not,
+and the button changes where it reaches an end. A bounce of less than 100 ms makes no change, however it falls. A button
+that is down at boot does nothing until it has been released.
 """
 
 from micropython import const
@@ -12,7 +13,7 @@ LONG = const(2)
 
 HOLD_MS = const(3000)
 STUCK_MS = const(60000)
-_AGREEING = const(2)
+_FULL = const(2)
 
 
 class Button:
@@ -26,7 +27,7 @@ class Button:
         self._pin = pin
         self._active = active
         self._ticks_diff = ticks_diff
-        self._agreeing = 0
+        self._sum = _FULL
         self._since_ms = None
         self._changed_ms = 0
         self._used = True  # until released once: nothing that is down at boot is a press
@@ -39,14 +40,14 @@ class Button:
         if self._since_ms is None:
             self._since_ms = now_ms
         pressed = self._pin.value() == self._active
-        if pressed == self.down:
-            self._agreeing = 0
-        else:
-            if not self._agreeing:
+        if pressed:
+            if not self._sum:
                 self._changed_ms = now_ms
-            self._agreeing += 1
-            if self._agreeing >= _AGREEING:
-                return self._change(pressed)
+            self._sum = min(self._sum + 1, _FULL)
+        elif self._sum:
+            self._sum -= 1
+        if self._sum == (0 if self.down else _FULL):
+            return self._change(pressed)
         if self.down:
             held_ms = self._ticks_diff(now_ms, self._since_ms)
             if held_ms >= STUCK_MS:
@@ -61,7 +62,6 @@ class Button:
         return self.down and not self._used
 
     def _change(self, pressed):
-        self._agreeing = 0
         self.down = pressed
         if pressed:
             self._since_ms = self._changed_ms
