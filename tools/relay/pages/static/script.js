@@ -9,7 +9,7 @@
     } catch { return null; }
   };
   if (kept("theme")) root.dataset.theme = kept("theme");
-  root.classList.add("scripted");
+  for (const comfort of document.querySelectorAll(".needs-script")) comfort.hidden = false;
 
   const localTimes = (within) => {
     for (const time of within.querySelectorAll("time")) {
