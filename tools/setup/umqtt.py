@@ -7,6 +7,7 @@ What comes is used only if it is, to the bit, the file pinned here.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
@@ -25,13 +26,13 @@ class UmqttError(Exception):
 
 
 def pip_index() -> str:
-    """The index pip would ask, so that a mirror configured for pip serves here too."""
+    """The index pip would ask, so that a mirror configured for pip serves here too; pip itself knows the default."""
     named = os.environ.get("PIP_INDEX_URL")
     if named:
         return named
     command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
     asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or "https://pypi.org/simple/"
+    return asked.stdout.strip() or str(importlib.import_module("pip._internal.models.index").PyPI.simple_url)
 
 
 def download(folder: Path) -> Path:
