@@ -104,9 +104,7 @@ class App:
         inputs = []
         parts_of = []
         for source in self.product.inputs:
-            inputs.append(
-                source.open(board, source.signal, self.product.max_on_ms, time.ticks_ms, time.ticks_diff)
-            )
+            inputs.append(source.open(board, source.signal, self.product.max_on_ms, time.ticks_ms, time.ticks_diff))
             parts_of.append(tuple([at for at, part in enumerate(parts) if part.input == source.name]))
         buttons: "list" = []
         for part in () if self.safe else parts:
@@ -228,8 +226,12 @@ class App:
             return
         self._ntp_s = self.clock.uptime_s
         try:
-            utc_s = self.board.sync_ntp(self.link.look_up(self.config.ntp_host))
+            address = self.link.look_up(self.config.ntp_host)
+            self.tick.hold(2)
+            utc_s = self.board.sync_ntp(address)
         except (OSError, OverflowError, ValueError) as error:
             self._log("wm ntp error=%s" % repr(error).replace(" ", ""))
             return
+        finally:
+            self.tick.hold(1)
         self.reporter.set_time(utc_s)

@@ -23,7 +23,8 @@ class Meter:
 
     `ticks_diff(later, earlier)` is MicroPython's, so the wrap of `ticks_ms` is its business. `edges` says that the
     input's edges are watched by an interrupt. After `max_on_ms` without being seen off the input is `stuck` and
-    counts no more until it has been seen off. Allocates nothing.
+    counts no more until it has been seen off. `held` is 1 where callbacks are held up until the next sample, 2 for as
+    long as it stays: an off edge is then not counted beyond the last sample. Allocates nothing.
     """
 
     def __init__(self, ticks_diff, edges, max_on_ms):
@@ -34,7 +35,7 @@ class Meter:
         self._on_ms = 0
         self.on = False
         self.stuck = False
-        self.held = False
+        self.held = 0
 
     def edge(self, level, now_ms):
         """The input changed to `level` at `now_ms`; returns the milliseconds it ran since the last call."""
@@ -58,8 +59,8 @@ class Meter:
             self._on_ms = 0
         if not level:
             self.stuck = False
-        if not at_edge:
-            self.held = False
+        if not at_edge and self.held == 1:
+            self.held = 0
         self._mark_ms = now_ms
         return ran_ms
 

@@ -32,6 +32,10 @@ _NAME_TRIES = const(3)
 _NO_NAME = const(-2)  # as getaddrinfo on the ESP32
 
 
+def _nothing(how):
+    pass
+
+
 class BoundedSocket:
     """One socket under the deadline of its `Sockets`."""
 
@@ -53,7 +57,11 @@ class BoundedSocket:
         sockets = self._sockets
         raw = self._raw
         raw.settimeout(sockets.left_ms() / 1000)
-        raw.connect(address)
+        sockets.hold(2)
+        try:
+            raw.connect(address)
+        finally:
+            sockets.hold(1)
         raw.setblocking(False)
         if sockets.secure:
             self._stream = sockets.secure(raw)
@@ -133,6 +141,7 @@ class Sockets:
         self.singles = 0
         self.poll = poll
         self.secure = None
+        self.hold = _nothing  # called with 2 before a wait in which callbacks run late, with 1 after it: see Tick
         self.last = None  # the newest socket, for those who ask whether it is readable
 
     def begin(self, allowed_ms):

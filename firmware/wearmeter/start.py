@@ -82,6 +82,7 @@ def make_link(device):
     """The link over umqtt.simple, each of its sockets under a deadline."""
     station = device.board.station()
     bounded = sockets.Sockets(socket, select.poll, time.ticks_ms, time.ticks_diff, lambda: station.ifconfig()[3])
+    bounded.hold = device.tick.hold
     umqtt.simple.socket = bounded
     if device.config.transport == "tls":
         from wearmeter import trust

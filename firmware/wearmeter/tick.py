@@ -79,10 +79,11 @@ class Tick:
         self.save_failed = not kept
         return kept
 
-    def hold(self):
-        """The loop is about to hold up all callbacks for a while, as each operation on a file may."""
+    def hold(self, how=1):
+        """The loop is about to hold up all callbacks for a while, as each operation on a file may. With 2, again and
+        again until the next call: a waiting socket lets them run only each 100 ms."""
         for source in self._inputs:
-            source.meter.held = True
+            source.meter.held = how
 
     def _sample(self, now_ms):
         running = stuck = noisy = False

@@ -98,3 +98,16 @@ def test_an_edge_that_finds_the_input_on_again_does_not_count_the_unseen_gap():
     meter.edge(True, 0)
     assert meter.edge(True, 80) == 0
     assert meter.sample(True, 100) == 20
+
+
+def test_off_edges_are_not_counted_beyond_a_sample_while_callbacks_come_late_again_and_again():
+    meter = Meter(ticks_diff, True, HOURS_6)
+    meter.held = 2
+    meter.edge(True, 0)
+    assert meter.sample(True, 100) == 100
+    assert meter.edge(False, 190) == 0
+    meter.edge(True, 300)
+    meter.sample(True, 400)
+    meter.held = 1
+    meter.sample(True, 500)
+    assert meter.edge(False, 590) == 90
