@@ -7,7 +7,7 @@
 The result is the integral of the input's level, so bounces need no filter: a level that was on for 3 ms counts 3 ms.
 Where an edge was missed, or its interrupt came late because something held up all callbacks (a flash write, a name
 look-up), the time since the last sample is not counted: never more than the truth. Who holds up callbacks for less than
-LATE_EDGE_MS sets `held` before; the next sample clears it.
+LATE_EDGE_MS sets `held` before; the next sample clears it, unless it is 2.
 """
 
 from micropython import const
