@@ -12,7 +12,7 @@ import pytest
 
 from tools.alexa_gateway import schema
 from tools.alexa_gateway.gateway import CODES, Fault, Gateway
-from tools.relay import events
+from tools.relay.core import events
 
 ID = "0d1c6c1a-7d0a-4e5a-9d6a-3f1f8f6f2a11"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tools.relay import schema
-from tools.relay import wire as relay_wire
-from tools.relay.store import Store as RelayStore
+from tools.relay.core import wire as relay_wire
+from tools.relay.store import schema
+from tools.relay.store.store import Store as RelayStore
 from wearmeter import faults, outbox, wire
 
 House: Any = importlib.import_module("house").House

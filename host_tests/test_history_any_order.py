@@ -16,10 +16,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tools.relay import schema
-from tools.relay import wire as relay_wire
-from tools.relay.fleet import Fleet
-from tools.relay.store import Store as RelayStore
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import wire as relay_wire
+from tools.relay.store import schema
+from tools.relay.store.store import Store as RelayStore
 from tools.relay.testing import ABOUT
 from wearmeter import clock, faults, ledger, outbox, reporter, schedule, store, tick, wire
 from wearmeter.drivers import button

@@ -12,7 +12,8 @@ import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tools.relay import schema, wire
+from tools.relay.core import wire
+from tools.relay.store import schema
 from tools.torture.network import DEVICE, Day, House
 
 FILTER_BUTTON = 18

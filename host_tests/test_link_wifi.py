@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tools.relay import schema
+from tools.relay.store import schema
 from tools.torture.network import Day, House
 
 WIFI_TIMEOUT, WRONG_PASSWORD, NO_ACCESS_POINT, WIFI_LOST, NO_ADDRESS, NAME_LOOKUP = 1, 2, 3, 4, 5, 6

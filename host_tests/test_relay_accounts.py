@@ -13,17 +13,18 @@ from cryptography.fernet import Fernet
 from tools.alexa_gateway import schema as gateway_schema
 from tools.alexa_gateway.gateway import Fault, Gateway
 from tools.alexa_gateway.lwa import Lwa, LwaFault
-from tools.relay import schema, wire
-from tools.relay.accounts import Accounts, routes_for
-from tools.relay.delivery import Delivery
-from tools.relay.fleet import ClaimRefused, Fleet
-from tools.relay.lwa import LwaRefused, LwaUnreachable
-from tools.relay.routes import NoRoute
+from tools.relay.accounts.accounts import Accounts, routes_for
+from tools.relay.accounts.fleet import ClaimRefused, Fleet
+from tools.relay.core import wire
+from tools.relay.delivery.delivery import Delivery
+from tools.relay.delivery.lwa import LwaRefused, LwaUnreachable
+from tools.relay.delivery.routes import NoRoute
 from tools.relay.settings import Settings
-from tools.relay.store import Store
+from tools.relay.store import schema
+from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, NOW_S, Clock, replacement, report
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 KEY = Fernet.generate_key().decode()
 
 

@@ -16,11 +16,12 @@ from click.testing import CliRunner, Result
 
 from tools.alexa_gateway import schema as gateway_schema
 from tools.demo.broker import EmbeddedBroker
-from tools.relay import schema, wire
 from tools.relay.__main__ import cli
-from tools.relay.fleet import Fleet
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import wire
 from tools.relay.settings import Settings, from_environment
-from tools.relay.store import Store
+from tools.relay.store import schema
+from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, EPOCH, Clock, FakeDevice, report, wait_until
 
 

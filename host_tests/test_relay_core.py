@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.relay import core, wire
+from tools.relay.core import decide as core
+from tools.relay.core import wire
 from tools.relay.testing import EPOCH, NOW_S, replacement, report
 
 DAY_S = 86400

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from tools.alexa_gateway.gateway import Fault, Gateway
-from tools.relay import schema, wire
-from tools.relay.accounts import routes_for
-from tools.relay.delivery import Delivery
-from tools.relay.fleet import Fleet
-from tools.relay.gateway_client import GatewayClient
+from tools.relay.accounts.accounts import routes_for
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import wire
+from tools.relay.delivery.delivery import Delivery
+from tools.relay.delivery.gateway_client import GatewayClient
 from tools.relay.settings import Settings
-from tools.relay.store import Store
+from tools.relay.store import schema
+from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, Clock, replacement, report, wait_until
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 
 class Bench:

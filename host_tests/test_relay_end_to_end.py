@@ -14,13 +14,14 @@ import pytest
 from tools.alexa_gateway import schema as gateway_schema
 from tools.alexa_gateway.gateway import Gateway
 from tools.demo.broker import BrokerError, EmbeddedBroker
-from tools.relay import schema, wire
+from tools.relay.accounts.skill import Skill
+from tools.relay.core import wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
-from tools.relay.skill import Skill
+from tools.relay.store import schema
 from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, FakeDevice, replacement, report, wait_until
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 
 @pytest.fixture

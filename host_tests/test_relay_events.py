@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.relay import events, wire
+from tools.relay.core import events, wire
 from tools.relay.testing import ABOUT, NOW_S
 
 PAGES = json.loads((Path(__file__).parent / "vectors" / "alexa_pages.json").read_text(encoding="utf-8"))

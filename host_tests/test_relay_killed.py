@@ -13,14 +13,15 @@ import pytest
 from tools.alexa_gateway.gateway import Gateway
 from tools.bench_relay.processes import Missing, Mosquitto, RelayProcess
 from tools.bench_relay.swarm import EPOCH, Device, Swarm
-from tools.relay import schema, wire
-from tools.relay.store import Store
+from tools.relay.core import wire
+from tools.relay.store import schema
+from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, replacement, report, wait_until
 
 if TYPE_CHECKING:
-    from tools.relay.stores_for_tests import Cluster
+    from tools.relay.store.stores_for_tests import Cluster
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 RELAYS, DEVICES, KILLS = 3, 10, 5
 EVERY = 5  # a replacement for so many messages

@@ -20,17 +20,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from tools.alexa_gateway.gateway import Gateway
 from tools.alexa_gateway.lwa import Lwa
 from tools.demo.broker import EmbeddedBroker
-from tools.relay import logs, schema, wire
-from tools.relay.accounts import Accounts
-from tools.relay.fleet import Fleet
+from tools.relay import logs
+from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import wire
+from tools.relay.pages.view import View
+from tools.relay.pages.web import Server, pages
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
-from tools.relay.store import Store
+from tools.relay.store import schema
+from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, FakeDevice, replacement, report, wait_until
-from tools.relay.view import View
-from tools.relay.web import Server, pages
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 TOKEN = "only-for-readers-of-pages"
 ANNA = "amzn1.account.ANNA"
@@ -135,7 +137,7 @@ def test_a_forged_cookie_is_none(address: str, forged: str) -> None:
 
 
 def test_a_wrong_token_is_refused_after_a_pause(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.relay.web.WRONG_PAUSE_S", 0.01)
+    monkeypatch.setattr("tools.relay.pages.web.WRONG_PAUSE_S", 0.01)
     answer = httpx.post(f"{address}/login", data={"token": "guess", "next": "/"})
     assert answer.status_code == 401 and "That is not the token" in answer.text
 

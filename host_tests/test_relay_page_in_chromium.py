@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Page, expect, sync_playwright
 
-from tools.relay import wire
-from tools.relay.fleet import Fleet
-from tools.relay.store import Store
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import wire
+from tools.relay.pages.view import View
+from tools.relay.pages.web import Server, pages
+from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, NOW_S, Clock, report
-from tools.relay.view import View
-from tools.relay.web import Server, pages
 from tools.setup.system_packages import where
 
 TOKEN = "only-for-readers-of-pages"
@@ -258,7 +258,7 @@ def _luminance(colour: str) -> float:
 
 def test_the_colours_can_be_read(root: Path) -> None:
     """WCAG's 4.5 : 1 for text, in both palettes."""
-    css = (root / "tools/relay/pages/static/style.css").read_text()
+    css = (root / "tools/relay/pages/templates/static/style.css").read_text()
     blocks = re.findall(r"\{[^{}]*--page:[^}]*", css)
     palettes = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in blocks]
     assert len(palettes) == 3 and palettes[1] == palettes[2]

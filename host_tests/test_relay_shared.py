@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tools.alexa_gateway.gateway import Gateway
-from tools.relay import schema, wire
+from tools.relay.core import wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
+from tools.relay.store import schema
 from tools.relay.testing import ABOUT, NOW_S, FakeDevice, report, wait_until
 
 if TYPE_CHECKING:
-    from tools.relay.stores_for_tests import Cluster
+    from tools.relay.store.stores_for_tests import Cluster
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 
 @pytest.fixture

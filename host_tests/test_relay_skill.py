@@ -12,17 +12,18 @@ from starlette.testclient import TestClient
 from tools.alexa_gateway import schema as gateway_schema
 from tools.alexa_gateway.gateway import Gateway
 from tools.alexa_gateway.lwa import Lwa, LwaFault
-from tools.relay import schema, wire
-from tools.relay import skill as skill_module
-from tools.relay.accounts import Accounts
-from tools.relay.fleet import Fleet
+from tools.relay.accounts import skill as skill_module
+from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.accounts.skill import Skill
+from tools.relay.core import wire
+from tools.relay.pages.web import application
 from tools.relay.settings import Settings
-from tools.relay.skill import Skill
-from tools.relay.store import Store
+from tools.relay.store import schema
+from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, Clock
-from tools.relay.web import application
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 KEY = "ZmVybmV0LWtleS1mb3ItdGVzdHMtb25seS0wMDAwMDA="
 LOCALES = ("de-DE", "en-GB", "en-US", "es-ES", "es-US", "fr-FR", "it-IT", "ja-JP")
 

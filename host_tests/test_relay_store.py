@@ -11,12 +11,13 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from tools.relay import schema, wire
-from tools.relay.fleet import Fleet
-from tools.relay.store import Store, Welcome
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import wire
+from tools.relay.store import schema
+from tools.relay.store.store import Store, Welcome
 from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, replacement, report
 
-pytest_plugins = ["tools.relay.stores_for_tests"]
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
 ONLINE = wire.Online(5, EPOCH, 0, 0, 3, True, "0.1.0", 1, 0)
 
 
@@ -66,7 +67,7 @@ def test_when_the_events_cannot_be_queued_the_report_is_not_accepted_either(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = uuid.uuid4()
-    monkeypatch.setattr("tools.relay.store.uuid.uuid4", lambda: one)
+    monkeypatch.setattr("tools.relay.store.store.uuid.uuid4", lambda: one)
     with pytest.raises(sqlalchemy.exc.IntegrityError):
         take(store, report(1, 100, 1, 100, 50, 1, 50))
     assert (store.count(schema.messages), store.count(schema.queue), store.counts()) == (0, 0, {})

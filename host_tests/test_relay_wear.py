@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.relay import chart, names, wear, wire
+from tools.relay.core import wear, wire
+from tools.relay.pages import chart, names
 from tools.relay.testing import NOW_S, replacement, report
 
 DAY = 86400

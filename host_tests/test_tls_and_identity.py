@@ -23,7 +23,7 @@ from host_tests.unit_for_tests import START_UTC_MS, Unit, clean, config
 from tools.bench.network import TlsHouse
 from tools.mosquitto.broker import Mosquitto
 from tools.mosquitto.certificates import Authority, Pair
-from tools.relay import wire
+from tools.relay.core import wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.relay.testing import Clock, wait_until

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from tools.mosquitto.broker import Mosquitto
 from tools.mosquitto.certificates import Authority
-from tools.relay import schema, wire
+from tools.relay.core import wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
+from tools.relay.store import schema
 from tools.setup import firmware, micropython, system_packages
 from tools.simulator import counts
 from tools.torture.network import DEVICE, OUTAGES, ROOT, Day, House

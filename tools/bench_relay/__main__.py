@@ -24,9 +24,9 @@ from rich.table import Table
 
 from tools.bench_relay.processes import ROOT, Missing, Mosquitto, RelayProcess, remove
 from tools.bench_relay.swarm import EPOCH, Device, Swarm
-from tools.relay import schema
-from tools.relay.store import Store
-from tools.relay.stores_for_tests import Cluster
+from tools.relay.store import schema
+from tools.relay.store.store import Store
+from tools.relay.store.stores_for_tests import Cluster
 from tools.relay.testing import report
 
 DEVICES = 256  # each with one report on its way

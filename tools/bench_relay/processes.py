@@ -26,8 +26,8 @@ relay.stop()
 """
 _BARE = """
 import signal, cbor2
-from tools.relay import wire
-from tools.relay.mqtt import MqttEdge
+from tools.relay.core import wire
+from tools.relay.intake.mqtt import MqttEdge
 from tools.relay import logs
 from tools.relay.settings import from_environment
 def on_arrival(arrival):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import cbor2
 
-from tools.relay import wire
+from tools.relay.core import wire
 
 EPOCH = 549852673
 ROOT = "wearmeter"

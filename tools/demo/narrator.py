@@ -6,7 +6,7 @@ from typing import Any
 
 from tools.demo.run import Record, parts_of
 from tools.demo.story import Mark, Part, Report, Row, Span, Story, Use
-from tools.relay import wire
+from tools.relay.core import wire
 from tools.simulator.vacuum import Generation
 
 DAY_MS = 86_400_000

@@ -15,10 +15,10 @@ from tools.alexa_gateway.gateway import Gateway
 from tools.demo.broker import EmbeddedBroker
 from tools.demo.progress import Counted, Now, Progress
 from tools.demo.story import Part
-from tools.relay import schema
+from tools.relay.core.wire import REPORT_NOW
 from tools.relay.service import Holdings, Relay
 from tools.relay.settings import Settings
-from tools.relay.wire import REPORT_NOW
+from tools.relay.store import schema
 from tools.simulator import Result, Scenario, Simulator
 from tools.simulator import vacuum as simulator
 from tools.simulator.timeline import Session

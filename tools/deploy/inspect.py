@@ -10,7 +10,7 @@ from typing import Any
 
 from tools.deploy import slots
 from tools.deploy.device import Device
-from tools.relay import names
+from tools.relay.pages import names
 from tools.simulator.counts import COPIES
 
 STATUS = """

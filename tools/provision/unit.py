@@ -13,7 +13,7 @@ from tools.deploy import inspect, slots
 from tools.deploy.device import Device, DeviceError
 from tools.provision import files
 from tools.provision.files import ProvisionError
-from tools.relay import names
+from tools.relay.pages import names
 
 # Each file is written beside the old one, and takes its place in one step; config.json comes last.
 REPLACE = """

@@ -18,15 +18,17 @@ import uvicorn
 from cryptography.fernet import Fernet
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import logs, schema, wire
-from .accounts import Accounts
-from .fleet import ClaimRefused, Fleet
-from .gateway_client import REGIONS
-from .service import Relay
-from .settings import CUMULATIVE, INCREMENT, Settings
-from .skill import open_skill
-from .store import Store, load_state
-from .web import application
+from tools.relay import logs
+from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.fleet import ClaimRefused, Fleet
+from tools.relay.accounts.skill import open_skill
+from tools.relay.core import wire
+from tools.relay.delivery.gateway_client import REGIONS
+from tools.relay.pages.web import application
+from tools.relay.service import Relay
+from tools.relay.settings import CUMULATIVE, INCREMENT, Settings
+from tools.relay.store import schema
+from tools.relay.store.store import Store, load_state
 
 _DEFAULT = Settings()
 _HELP = {

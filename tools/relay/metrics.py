@@ -9,8 +9,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .names import FAULTS
-from .view import View
+from tools.relay.pages.names import FAULTS
+from tools.relay.pages.view import View
 
 COMMIT_SECONDS = Histogram(
     "wearmeter_relay_commit_seconds", "Time to store a batch of messages, until it is durable.",

@@ -15,14 +15,16 @@ from typing import TypeVar
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from . import logs, metrics, schema, wire
-from .accounts import routes_for
-from .delivery import Delivery
-from .fleet import Fleet
-from .mqtt import Arrival, MqttEdge
-from .settings import Clock, Settings
-from .store import QUEUED, Store
-from .web import Server, serve_pages
+from tools.relay import logs, metrics
+from tools.relay.accounts.accounts import routes_for
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import wire
+from tools.relay.delivery.delivery import Delivery
+from tools.relay.intake.mqtt import Arrival, MqttEdge
+from tools.relay.pages.web import Server, serve_pages
+from tools.relay.settings import Clock, Settings
+from tools.relay.store import schema
+from tools.relay.store.store import QUEUED, Store
 
 log = logs.logger(__name__)
 T = TypeVar("T")

@@ -11,7 +11,7 @@ import cbor2
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from . import wire
+from tools.relay.core import wire
 
 NOW_S = 1782900000  # 2026-07-01T10:00:00Z
 EPOCH = 549852673

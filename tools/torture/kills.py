@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from tools.demo.broker import EmbeddedBroker
-from tools.relay import schema, wire
+from tools.relay.core import wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
+from tools.relay.store import schema
 from tools.simulator import counts, timeline
 from tools.simulator.scenario import ROOT, SCENARIOS, Scenario
 from tools.simulator.timeline import Session

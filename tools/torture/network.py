@@ -19,10 +19,11 @@ from typing import Any
 
 from tools.demo.broker import BrokerError, EmbeddedBroker
 from tools.mosquitto.broker import PlainMosquitto
-from tools.relay import schema, wire
+from tools.relay.core import wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
-from tools.relay.store import load_state
+from tools.relay.store import schema
+from tools.relay.store.store import load_state
 from tools.setup import firmware, system_packages
 from tools.simulator import counts, flash_image
 from tools.simulator.testing import START_UTC_MS, WIFI, Board, BoardRun

@@ -12,9 +12,9 @@ from typing import Any
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from . import logs
-from .settings import Settings
-from .wire import DEVICE_ID
+from tools.relay import logs
+from tools.relay.core.wire import DEVICE_ID
+from tools.relay.settings import Settings
 
 log = logs.logger(__name__)
 KINDS = ("up", "status", "about")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from .wire import About
+from tools.relay.core.wire import About
 
 SENSOR = "Alexa.InventoryLevelUsageSensor"
 CONSUMED = "InventoryConsumed"

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from tools.relay.schema import metadata
+from tools.relay.store.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from . import wire
+from tools.relay.core import wire
 
 DAY_S = 86400
 WINDOW_S = 28 * DAY_S

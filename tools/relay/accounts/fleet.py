@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from . import events, wire
-from .schema import customers, devices, queue, replenishment
-from .store import DEAD, LINKED, NEW, QUEUED, SENSOR_EVENTS, Store, queued, upsert
+from tools.relay.core import events, wire
+from tools.relay.store.schema import customers, devices, queue, replenishment
+from tools.relay.store.store import DEAD, LINKED, NEW, QUEUED, SENSOR_EVENTS, Store, queued, upsert
 
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none is taken for another
 CODE_LETTERS = 12  # 60 bits

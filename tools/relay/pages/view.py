@@ -13,10 +13,11 @@ from typing import Any
 import cbor2
 from sqlalchemy import Connection, Row, case, create_engine, event, func, literal, select, true
 
-from . import names, wear, wire
-from .schema import commands, counters, customers, devices, messages, quarantine, queue, usage
-from .settings import Clock
-from .store import DEAD, QUEUED, SENT, Store
+from tools.relay.core import wear, wire
+from tools.relay.pages import names
+from tools.relay.settings import Clock
+from tools.relay.store.schema import commands, counters, customers, devices, messages, quarantine, queue, usage
+from tools.relay.store.store import DEAD, QUEUED, SENT, Store
 
 ROWS = 50
 HISTORY = 2000  # messages in a curve: over five years of daily reports

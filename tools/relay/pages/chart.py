@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field
 
-from .wear import DAY_S, Point
+from tools.relay.core.wear import DAY_S, Point
 
 WIDTH, HEIGHT = 1000, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 26

@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Table, bindparam, create_engine, event, func, make_url, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from . import core, migrations, wire
-from .schema import commands, counters, devices, epochs, messages, quarantine, queue, usage
-from .settings import Clock
+from tools.relay.core import decide as core
+from tools.relay.core import wire
+from tools.relay.settings import Clock
+from tools.relay.store import migrations
+from tools.relay.store.schema import commands, counters, devices, epochs, messages, quarantine, queue, usage
 
 QUEUED, SENT, DEAD = "queued", "sent", "dead"  # of an event
 NEW, LINKED, REVOKED = "new", "linked", "revoked"  # of a customer

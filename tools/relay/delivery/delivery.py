@@ -17,11 +17,12 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import events, logs, metrics, wire
-from .gateway_client import Answer, GatewayClient, Unreachable
-from .routes import NoRoute, Route, Routes
-from .settings import INCREMENT, Clock, Settings
-from .store import Store
+from tools.relay import logs, metrics
+from tools.relay.core import events, wire
+from tools.relay.delivery.gateway_client import Answer, GatewayClient, Unreachable
+from tools.relay.delivery.routes import NoRoute, Route, Routes
+from tools.relay.settings import INCREMENT, Clock, Settings
+from tools.relay.store.store import Store
 
 log = logs.logger(__name__)
 SENDERS = 8

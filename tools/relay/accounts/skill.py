@@ -13,12 +13,13 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import events, logs
-from .accounts import Accounts
-from .fleet import Fleet
-from .lwa import LwaRefused, LwaUnreachable
-from .settings import Settings, from_environment
-from .store import Store
+from tools.relay import logs
+from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.core import events
+from tools.relay.delivery.lwa import LwaRefused, LwaUnreachable
+from tools.relay.settings import Settings, from_environment
+from tools.relay.store.store import Store
 
 log = logs.logger(__name__)
 MAX_ENDPOINTS = 300

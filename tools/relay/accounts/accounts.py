@@ -9,13 +9,13 @@ import httpx
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Row, select
 
-from .fleet import Fleet
-from .gateway_client import REGIONS, Unreachable
-from .lwa import LwaClient, LwaRefused, LwaUnreachable, Tokens
-from .routes import NoRoute, OneGateway, Route, Routes, WithTests
-from .schema import customers
-from .settings import Clock, Settings
-from .store import LINKED, REVOKED, Store
+from tools.relay.accounts.fleet import Fleet
+from tools.relay.delivery.gateway_client import REGIONS, Unreachable
+from tools.relay.delivery.lwa import LwaClient, LwaRefused, LwaUnreachable, Tokens
+from tools.relay.delivery.routes import NoRoute, OneGateway, Route, Routes, WithTests
+from tools.relay.settings import Clock, Settings
+from tools.relay.store.schema import customers
+from tools.relay.store.store import LINKED, REVOKED, Store
 
 REFRESH_LEASE_S = 30.0
 REFRESH_WAIT_S = 10.0

@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from .store import Store
+from tools.relay.store.store import Store
 
 _numbers = itertools.count()
 

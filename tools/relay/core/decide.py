@@ -11,8 +11,8 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, replace
 
-from .events import CONSUMED, REPLACED
-from .wire import Answer, FaultTransition, Replacement, Report, Time, Up
+from tools.relay.core.events import CONSUMED, REPLACED
+from tools.relay.core.wire import Answer, FaultTransition, Replacement, Report, Time, Up
 
 BUILD_UTC_S = 1767225600  # 2026-01-01: no device is older than its firmware
 FUTURE_S = 86400

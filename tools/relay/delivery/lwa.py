@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from .gateway_client import tls
-from .settings import Settings
+from tools.relay.delivery.gateway_client import tls
+from tools.relay.settings import Settings
 
 
 class LwaRefused(Exception):

@@ -31,12 +31,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import chart, names, wire
-from .metrics import exposition
-from .settings import Clock
-from .skill import Skill
-from .store import Store
-from .view import FILTERS, View
+from tools.relay.accounts.skill import Skill
+from tools.relay.core import wire
+from tools.relay.metrics import exposition
+from tools.relay.pages import chart, names
+from tools.relay.pages.view import FILTERS, View
+from tools.relay.settings import Clock
+from tools.relay.store.store import Store
 
 MAX_DIRECTIVE_BYTES = 65536
 MAX_FORM_BYTES = 4096
@@ -44,7 +45,7 @@ MIN_TOKEN = 16
 COOKIE = "wearmeter"
 SESSION_S = 86400
 WRONG_PAUSE_S = 0.5
-_PAGES = Path(__file__).parent / "pages"
+_PAGES = Path(__file__).parent / "templates"
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     b"img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

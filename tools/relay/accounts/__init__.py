@@ -1,0 +1,1 @@
+"""Who owns a device, and how Alexa asks for it: claim codes, links, the skill."""

@@ -1,0 +1,1 @@
+"""Sends what is queued to Alexa: routes, tokens, retries."""

@@ -1,0 +1,1 @@
+"""Brings messages from a broker to the core, and acknowledgments back."""

@@ -1,0 +1,1 @@
+"""What people see over HTTP: the fleet, a device, the metrics."""

@@ -1,0 +1,1 @@
+"""The relay's database: SQLite without set-up, or PostgreSQL."""
