@@ -1,3 +1,3 @@
 # ruff: noqa: F821 (the names are those that a manifest is run with)
 include("../frozen")
-module("board.py", opt=3)
+module("board.py", base_path="../../build/boards/esp32_c3", opt=2)

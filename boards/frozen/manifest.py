@@ -9,10 +9,10 @@ except Exception:
     pass  # MicroPython before 1.26 has none.
 freeze(".", "_boot.py")
 
-require("ntptime")
 require("ssl")
 require("umqtt.simple")
 
-package("wearmeter", base_path="../../firmware", opt=3)
-module("main.py", base_path="../../firmware", opt=3)
-module("esp32_common.py", base_path="..", opt=3)
+# The bundles and the board's module are what `make build` makes.
+for bundle in ("wm_count", "wm_network", "wm_extras"):
+    module(bundle + ".py", base_path="../../build/bundles", opt=2)
+module("main.py", base_path="../../firmware", opt=2)

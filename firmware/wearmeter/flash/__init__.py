@@ -1,0 +1,1 @@
+"""Keeps records through power cuts, damage and a full flash."""

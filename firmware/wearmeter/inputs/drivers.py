@@ -1,0 +1,20 @@
+"""Makes the inputs that not every product has: those looked at in each tick, and the one that the chip meters."""
+
+from wearmeter.inputs.sampled import SampledInput
+
+
+def make(board, max_on_ms, clockwork, driver, signal, on, off):
+    """Return the input of a `driver` ("current", "mains", "tachometer", "hardware") on a board's signal."""
+    ticks_us, ticks_diff = clockwork.ticks_us, clockwork.ticks_diff
+    if driver == "hardware":
+        from wearmeter.inputs.hardware import HardwareInput
+
+        pin = board.level_input(signal, "down" if on else "up")
+        return HardwareInput(board.gated_clock(signal, on), pin, on, max_on_ms, ticks_us, ticks_diff)
+    if driver == "mains":
+        from wearmeter.inputs.mains import measure_of
+    elif driver == "tachometer":
+        from wearmeter.inputs.tachometer import measure_of
+    else:
+        from wearmeter.inputs.current import measure_of
+    return SampledInput(measure_of(board, signal), on, off, max_on_ms, ticks_us, ticks_diff)

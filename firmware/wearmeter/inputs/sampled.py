@@ -1,0 +1,45 @@
+"""What the inputs have in common that are looked at in each tick, without interrupts.
+
+A look takes some milliseconds (`measure` says when it began and ended by taking that long), and the motor may have
+started or stopped within it: a run counts from the end of the first look that finds it on to the beginning of the last.
+It comes out short by the time to the next look at each end, 0 to 200 ms, and never long.
+"""
+
+from wearmeter.inputs.meter import SAMPLE, Meter
+
+
+class SampledInput:
+    """`measure()` returns how hard the motor runs, or None where it cannot say; it is on from `on` until it falls below
+    `off`. Between the two it stays as it was: a sagging or rippling motor does not count as stopped."""
+
+    noisy = False
+
+    def __init__(self, measure, on, off, max_on_ms, ticks_us, ticks_diff):
+        self._measure = measure
+        self._on = on
+        self._off = off
+        self._ticks_us = ticks_us
+        self._meter = Meter(ticks_diff, max_on_ms)
+        self.power = 0
+
+    @property
+    def on(self):
+        return self._meter.on
+
+    @property
+    def stuck(self):
+        return self._meter.stuck
+
+    def sample(self, now_us, sure=True):
+        """Return the whole milliseconds that the motor ran since the last call."""
+        began_us = self._ticks_us()
+        power = self._measure()
+        if power is None:
+            return 0
+        self.power = power
+        meter = self._meter
+        was_on = meter.on
+        ran_ms = meter.see(power >= (self._off if was_on else self._on), began_us, SAMPLE)
+        if meter.on and not was_on:
+            meter.start_at(self._ticks_us())
+        return ran_ms

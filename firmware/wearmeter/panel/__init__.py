@@ -1,0 +1,1 @@
+"""What the owner touches and sees: a button for each part, and the light."""
