@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,11 +12,10 @@ from tools.setup import firmware as firmware_build
 from tools.simulator import counts, flash_image
 from tools.simulator.counts import Counted
 from tools.simulator.testing import START_UTC_MS, WIFI, Board, BoardRun
-from tools.simulator.vacuum import firmware_files
+from tools.simulator.vacuum import firmware_files, packed_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ROOT / "firmware" / "products" / "vacuum.json"
-OUTBOX = [copy.replace("ledger", "outbox") for copy in counts.COPIES]
 SUCTION, BRUSH, FILTER_BUTTON = 4, 5, 18
 REST = {str(SUCTION): 0, str(BRUSH): 0, str(FILTER_BUTTON): 1, "19": 1}
 IDLE = [[0, "pin", int(gpio), level] for gpio, level in REST.items()]
@@ -26,7 +24,7 @@ IDLE = [[0, "pin", int(gpio), level] for gpio, level in REST.items()]
 def config(**more: Any) -> dict[str, Any]:
     """Of a unit whose broker is nowhere."""
     return {
-        "schema": 1,
+        "schema": 2,
         "wifi": WIFI,
         "broker": {"host": "127.0.0.1", "port": 9, "transport": "plain"},
         "serial": "SN-1",
@@ -52,9 +50,8 @@ class Unit:
 
     def __post_init__(self) -> None:
         firmware_build.build()
-        files = firmware_files(firmware_build.OUT) if self.firmware else {}
-        files["product.json"] = json.dumps(self.product, ensure_ascii=False).encode()
-        files["config.json"] = json.dumps(self.config).encode()
+        files = firmware_files(firmware_build.BUILD) if self.firmware else {}
+        files.update(packed_files(self.product, self.config))
         self.board = Board(self.directory, {**files, **self.files}, self.flash_kib)
 
     def power(self, until_ms: int, events: Iterable[list[Any]] = (), boots: int = 20, **keys: Any) -> list[BoardRun]:
@@ -86,15 +83,19 @@ class Unit:
         flash_image.write_file(self.board.flash, name, content)
 
     def counted(self) -> list[Counted]:
-        found = counts.read(self.board.flash, len(self.product["consumables"]))
+        found = counts.read(self.board.flash, [part["id"] for part in self.product["consumables"]])
         assert found is not None, "there is no ledger"
         return found
 
-    def outbox(self) -> list[list[Any]]:
-        """The entries waiting for the relay, as outbox.py describes them."""
-        found = [importlib.import_module("wearmeter.store").unframe(self.read(copy)) for copy in OUTBOX]
-        whole = [copy for copy in found if copy]
-        return list(importlib.import_module("wearmeter.cbor").decode(max(whole)[1])[5]) if whole else []
+    def queue(self) -> list[Any]:
+        """The messages waiting for the relay, as state/queue.py describes its entries."""
+        ledger, queue = counts.pure("state.ledger"), counts.pure("state.queue")
+        payload = counts.Shelf(self.read, "ledger").payload
+        if not payload:
+            return []
+        found = queue.Queue(memoryview(bytearray(payload)), ledger.QUEUE_AT, len(payload))
+        found.restore(len(payload))
+        return [entry for entry in found.entries() if not entry.told]
 
 
 __all__ = ["START_UTC_MS", "Unit", "clean", "config"]

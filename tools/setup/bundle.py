@@ -28,7 +28,12 @@ ROOTS = {
     ],
 }
 # Asked for at the prompt by name, see tools/deploy.
-KEPT = {"device", "run", "resume", "VERSION"}
+KEPT = {
+    ("wearmeter.device.run", "device"),
+    ("wearmeter.device.run", "run"),
+    ("wearmeter.device.run", "resume"),
+    ("wearmeter", "VERSION"),
+}
 
 
 class BundleError(Exception):
@@ -111,18 +116,34 @@ def _gather(modules: dict[str, Module], root: str, bundle: str, order: list[Modu
     order.append(module)
 
 
+def _locals(tree: ast.AST) -> set[str]:
+    """Names that functions use for something of their own, which a top-level name must not be mistaken for."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            found |= {inner.arg for inner in ast.walk(node) if isinstance(inner, ast.arg)}
+            found |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and not _loads(inner)}
+    return found
+
+
+def _loads(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
 def _rename(order: list[Module], wanted_elsewhere: set[tuple[str, str]]) -> None:
     """Give each top-level name of a bundle's modules one that no other has."""
     taken: dict[str, str] = {}
+    local = {name for module in order for name in _locals(module.tree)}
     for module in order:
         for name in module.names:
             new = name
-            folds = name in module.constants and (module.name, name) not in wanted_elsewhere and name not in KEPT
+            folds = name in module.constants and (module.name, name) not in wanted_elsewhere and (module.name, name) not in KEPT
             if folds and not name.startswith("_"):
                 new = "_" + name
-            if new in taken and taken[new] != module.name:
+            kept = (module.name, name) in KEPT
+            if not kept and (new in local or (new in taken and taken[new] != module.name)):
                 new = f"{new}_{module.name.rsplit('.', 1)[-1]}"
-            if new in taken and taken[new] != module.name:
+            if (new in taken and taken[new] != module.name) or (new in local and not kept):
                 raise BundleError(f"{module.path}: {name} is in the way of {taken[new]}'s")
             taken[new] = module.name
             module.renamed[name] = new

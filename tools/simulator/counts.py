@@ -1,9 +1,10 @@
-"""What the device has counted: its ledger, read from the flash image with the firmware's own code."""
+"""What the device has counted: its records, read from the flash image with the firmware's own code."""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,35 +12,55 @@ from typing import Any
 from tools.simulator import flash_image
 from tools.simulator.scenario import ROOT
 
-COPIES = ("state/a/ledger", "state/b/ledger")
+FOLDERS = ("state/a/", "state/b/")
 
 
 @dataclass(frozen=True)
 class Counted:
-    """One consumable in the ledger. Milliseconds of running time."""
+    """One consumable. Milliseconds of running time."""
 
     lifetime_ms: int
     used_ms: int
     generation: int
 
 
-def _firmware(name: str) -> Any:
-    """A pure module of the firmware, under CPython."""
+def pure(name: str) -> Any:
+    """A pure module of the firmware, under CPython: "state.ledger"."""
     for folder in (ROOT / "firmware", ROOT / "tools" / "on_host"):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     return importlib.import_module(f"wearmeter.{name}")
 
 
-def read(flash: Path, consumables: int) -> list[Counted] | None:
-    """The newest good ledger, or None where there is none."""
-    best = None
-    for copy in COPIES:
-        found = _firmware("store").unframe(flash_image.read_file(flash, copy))
-        if found is not None and (best is None or found[0] > best[0]):
-            best = found
-    if best is None:
+class Shelf:
+    """A record's files out of a flash image, as firmware/wearmeter/flash/record.py frames them."""
+
+    def __init__(self, read: Callable[[str], bytes | None], name: str) -> None:
+        record = pure("flash.record")
+        self.newest = 0
+        self.payload = b""
+        for folder in FOLDERS:
+            data = read(folder + name)
+            if data and len(data) >= record.FRAME_BYTES:
+                found = record.unframe(data)
+                if found and found[0] > self.newest:
+                    self.newest, self.payload = found
+
+
+def read(flash: Path, ids: list[int]) -> list[Counted] | None:
+    """What a start would find for the parts of these ids, or None where there is no good record of counts."""
+
+    def file(name: str) -> bytes | None:
+        return flash_image.read_file(flash, name)
+
+    counts, ledger = Shelf(file, "counts").payload, Shelf(file, "ledger").payload
+    if not counts and not ledger:
         return None
-    ledger = _firmware("ledger").Ledger(consumables)
-    ledger.restore(best[1])
-    return [Counted(part.lifetime_ms, part.used_ms, part.generation) for part in ledger.consumables]
+    lifetimes = pure("state.counts").decode(counts)[2] if counts else {}
+    parts = {part.id: part for part in pure("state.ledger").decode(ledger)[1]} if ledger else {}
+    found = []
+    for identity in ids:
+        part = parts.get(identity) or pure("state.part").Part(identity)
+        lifetime_ms = max(lifetimes.get(identity, 0), part.saved_ms)
+        found.append(Counted(lifetime_ms, lifetime_ms - part.fitted_at_ms, part.generation))
+    return found

@@ -50,6 +50,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Consumable:
+    id: int
     instance: str
     input: str
     button_signal: str | None
@@ -83,7 +84,7 @@ class Product:
             for entry in data["consumables"]:
                 button = entry.get("button") or {}
                 signal, active = button.get("signal"), button.get("active", 0)
-                consumables.append(Consumable(entry["instance"], entry["input"], signal, active))
+                consumables.append(Consumable(entry["id"], entry["instance"], entry["input"], signal, active))
         except OSError as error:
             raise ScenarioError(f"{path}: product: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -92,6 +93,11 @@ class Product:
 
     def input_of(self, instance: str) -> str:
         return next(part.input for part in self.consumables if part.instance == instance)
+
+    @property
+    def ids(self) -> list[int]:
+        """The consumables' ids, in the product's order."""
+        return [part.id for part in self.consumables]
 
     @property
     def buttons(self) -> dict[str, int]:

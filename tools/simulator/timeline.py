@@ -5,16 +5,15 @@ The same scenario and seed give the same timeline, to the millisecond. Times are
 
 from __future__ import annotations
 
-import ast
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.setup import boards
 from tools.simulator.scenario import DAY, ROOT, SECOND, Clean, Input, Scenario, ScenarioError
 
-BOARD = ROOT / "boards" / "virtual" / "board.py"
 ADC_MAX = 65535
 
 Interval = tuple[int, int]
@@ -63,14 +62,6 @@ class Timeline:
 
     def powered_ms(self, start_ms: int, end_ms: int) -> int:
         return sum(max(0, min(s.off_ms, end_ms) - max(s.on_ms, start_ms)) for s in self.sessions)
-
-
-def pins(board: Path = BOARD) -> dict[str, int]:
-    """The board's pin map, read without importing it."""
-    for node in ast.parse(board.read_text()).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "PINS":
-            return dict(ast.literal_eval(node.value))
-    raise ScenarioError(f"{board}: PINS: is missing")
 
 
 def union(intervals: Iterable[Interval]) -> list[Interval]:
@@ -222,7 +213,7 @@ def build(scenario: Scenario, seed: int | None = None) -> Timeline:
     if not powered:
         raise ScenarioError(f"{scenario.path}: clean: the unit never has power; allowed: a clean, plugged or powered")
     running = {name: both(union(plan.motors.get(name, [])), powered) for name in scenario.product.inputs}
-    gpio = pins()
+    gpio = boards.pins("virtual")
     changes: list[tuple[int, str, int, int]] = []  # moment, kind, gpio, value
     rest: dict[int, int] = {}
     for source in scenario.product.inputs.values():

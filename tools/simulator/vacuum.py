@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.provision import pack
+from tools.setup import boards, firmware
 from tools.simulator import counts, flash_image, timeline
 from tools.simulator.flash_image import FlashStats
 from tools.simulator.scenario import ROOT, Scenario
@@ -134,7 +136,7 @@ def find_micropython() -> str:
 class Simulator:
     """One unit, from the factory to the end of the scenario.
 
-    broker_port: of the real broker on loopback. firmware_dir: what goes to the unit's file system (build/mpy).
+    broker_port: of the real broker on loopback. firmware_dir: what `make build` has made (build/).
     on_progress(Progress) is called in the thread that runs. stop() may be called from another.
     """
 
@@ -145,7 +147,7 @@ class Simulator:
         out_dir: Path | str = ROOT / "build" / "simulator",
         broker_port: int = 1883,
         micropython: str | None = None,
-        firmware_dir: Path | str = ROOT / "build" / "mpy",
+        firmware_dir: Path | str = ROOT / "build",
         on_progress: Callable[[Progress], None] | None = None,
         broker_host: str = "127.0.0.1",
         hosts: dict[str, str] | None = None,
@@ -182,8 +184,7 @@ class Simulator:
         self.directory.mkdir(parents=True)
         files = firmware_files(self.firmware_dir) if self.main is None else {"main.py": self.main}
         files.update(board_files())
-        files["product.json"] = json.dumps(self.scenario.product.data, ensure_ascii=False).encode()
-        files["config.json"] = json.dumps(self.device_config()).encode()
+        files.update(packed_files(self.scenario.product.data, self.device_config()))
         files.update(self.extra_files)
         flash_image.make(self.flash_path, files, self.scenario.device.flash_kib * 1024)
         for name in ("flash-wear.bin", "nvs.json", "end.json", "console.log"):
@@ -193,7 +194,7 @@ class Simulator:
     def device_config(self) -> dict[str, Any]:
         device = self.scenario.device
         config: dict[str, Any] = {
-            "schema": 1,
+            "schema": 2,
             "wifi": {"ssid": SSID, "password": PASSWORD},
             "broker": self.broker,
             "topic_root": device.topic_root,
@@ -385,16 +386,16 @@ class Simulator:
     def _generations(self) -> list[Generation]:
         """The parts fitted one after the other, as the device acknowledged their replacement on its console."""
         product = self.scenario.product
-        counted = counts.read(self.flash_path, len(product.consumables)) if self.main is None else None
+        counted = counts.read(self.flash_path, product.ids) if self.main is None else None
         found = []
         for index, part in enumerate(product.consumables):
             borders: list[tuple[int, int]] = [(0, 0)]  # since when, lifetime then
             for line in self.result.console:
-                if line.word in ("replaced", "undone") and line.values.get("instance") == part.instance:
+                if line.word in ("replaced", "undone") and line.values.get("id") == str(part.id):
                     if line.word == "replaced":
                         # The line comes after the write; the border is the tick that saw the press.
                         ago_ms = int(line.values.get("ago_ms", 0))
-                        borders.append((line.at_ms - ago_ms, int(line.values["lifetime_ms"])))
+                        borders.append((line.at_ms - ago_ms, int(line.values["fitted_at_ms"])))
                     elif len(borders) > 1:
                         borders.pop()
             for number, (since_ms, lifetime_ms) in enumerate(borders, 1):
@@ -410,18 +411,26 @@ class Simulator:
 
 
 def board_files() -> dict[str, bytes]:
-    """The board's modules, as they go to its file system."""
-    sources = (BOARD / "board.py", BOARD.parent / "esp32_common.py")
-    return {source.name: source.read_bytes() for source in sources if source.exists()}
+    """The module `board`, beside main.py: for a main.py of a test's own."""
+    return {"board.py": boards.source("virtual").encode()}
 
 
-def firmware_files(directory: Path) -> dict[str, bytes]:
-    """What a folder holds for the device: main.py, and all of wearmeter/ and lib/. Raises SimulatorError."""
-    files = {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.suffix in (".py", ".mpy") and "__pycache__" not in path.parts
-    }
-    if "main.py" not in files:
-        raise SimulatorError(f"{directory} holds no main.py: run `make build` first")
+def firmware_files(build: Path) -> dict[str, bytes]:
+    """What a deployed unit holds: main.py, the name of the slot that runs, and the same firmware in both slots.
+
+    `build` is what `make build` has made. Raises SimulatorError.
+    """
+    if not (build / "mpy" / "main.py").exists():
+        raise SimulatorError(f"{build} holds no firmware: run `make build` first")
+    slot = firmware.slot_files("virtual", build)
+    files = {"main.py": (build / "mpy" / "main.py").read_bytes(), "slot": b"fw_a "}
+    return {**files, **{f"{name}/{path}": data for name in ("fw_a", "fw_b") for path, data in slot.items()}}
+
+
+def packed_files(product: dict[str, Any], config: dict[str, Any] | None) -> dict[str, bytes]:
+    """The unit's own files, checked and packed. Raises pack.FileError."""
+    checked = pack.read_product(product, "product", boards.pins("virtual"))
+    files = pack.unit_files("product", pack.pack_product(checked))
+    if config is not None:
+        files.update(pack.unit_files("config", pack.pack_config(pack.read_config(config, "config"))))
     return files

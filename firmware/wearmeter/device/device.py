@@ -58,7 +58,7 @@ def wire_up(board, guard, clockwork=Clockwork, log=print):
     if damaged:
         flags.raise_(faults.CONFIG_BAD, "a copy of product or config was damaged")
     device_id = (config and config.device) or board.device_id()
-    clock = Clock(clockwork.ticks_diff)
+    clock = Clock(clockwork.ticks_ms, clockwork.ticks_diff)
     state = State(
         [part[0] for part in product.parts],
         clock,

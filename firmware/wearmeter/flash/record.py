@@ -31,6 +31,17 @@ _FOLDERS = ("/a", "/b")
 _MOST_APART = const(2)
 
 
+def unframe(data):
+    """Return (counter, payload) of a framed record, or None where it is not intact or of another format."""
+    end = len(data) - _CRC_BYTES
+    if end < HEAD_BYTES or struct.unpack("<I", data[end:])[0] != crc32(data[:end]) & 0xFFFFFFFF:
+        return None
+    magic, record_format, counter = struct.unpack(_HEAD, data[:HEAD_BYTES])
+    if magic != _MAGIC or record_format != FORMAT:
+        return None
+    return counter, data[HEAD_BYTES:end]
+
+
 class Refused(OSError):
     """No copy of the record could be written; the ones before are untouched."""
 
@@ -176,13 +187,8 @@ class Record:
         return struct.unpack_from(_HEAD, self._buffer)[2]
 
     def _intact(self, size, valid):
-        end = size - _CRC_BYTES
-        if end < HEAD_BYTES or struct.unpack_from("<I", self._buffer, end)[0] != crc32(self._view[:end]) & 0xFFFFFFFF:
-            return False
-        magic, record_format, _ = struct.unpack_from(_HEAD, self._buffer)
-        if magic != _MAGIC or record_format != FORMAT:
-            return False
-        return not valid or valid(self._view[HEAD_BYTES:end])
+        found = unframe(self._view[:size])
+        return found is not None and (not valid or valid(found[1]))
 
     def _quarantine(self, at):
         try:

@@ -1,6 +1,6 @@
 """The only one who knows what time it is, and whether that is known.
 
-    clock = Clock(time.ticks_diff)
+    clock = Clock(time.ticks_ms, time.ticks_diff)
     clock.tick(time.ticks_ms())        # ten times a second, or at least every six days
     clock.learn(RELAY, utc_s)          # False: impossible, refused
     utc_s = clock.now()                # UTC seconds since 1970, or None
@@ -33,7 +33,8 @@ def plausible(utc_s):
 class Clock:
     """Seconds since boot from `ticks_ms` (which wraps), and the UTC moment of the boot once a source has told it."""
 
-    def __init__(self, ticks_diff):
+    def __init__(self, ticks_ms, ticks_diff):
+        self._ticks_ms = ticks_ms
         self._ticks_diff = ticks_diff
         self._last_ms = None
         self._rest_ms = 0
@@ -58,6 +59,10 @@ class Clock:
         self._rest_ms -= seconds * 1000
         self.uptime_s += seconds
         return seconds
+
+    def since_ms(self):
+        """Milliseconds since the latest tick began."""
+        return self._ticks_diff(self._ticks_ms(), self._last_ms)
 
     @property
     def known(self):

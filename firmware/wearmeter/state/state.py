@@ -32,7 +32,6 @@ _PERIOD_SLACK_S = const(3600)
 # A source that differs by less is not worth a correction.
 _CLOCK_SLACK_S = const(2)
 _REPORT_NOW_PAUSE_S = const(2)
-_NOTHING = const(-1)
 LEDGER_BYTES = const(2600)  # of the record's buffer: the frame, 466 bytes before the queue, and 2,124 of queue
 
 
@@ -59,7 +58,7 @@ class State:
         self._forget_s = schedule.DAY_S
         self._backup_due = True
         self._countdown_due = False
-        self._after = _NOTHING  # the part that the latest event has replaced or undone
+        self._changed = None  # the part that the event under way has replaced or undone
         self.clock = clock
         self.faults = fault_flags
         self.numbers = ledger.Numbers()
@@ -220,13 +219,19 @@ class State:
         else:
             self.faults.raise_(*event[1:] if name == events.FAULT else (faults.MESSAGE_REFUSED,))
             return True
-        if done and self._after != _NOTHING:
-            part = self.part(self._after)
+        if done and self._changed:
+            part = self._changed
             self._log(
-                "wm part id=%d generation=%d fitted_at_ms=%d undoable_s=%d"
-                % (part.id, part.generation, part.fitted_at_ms, part.replacement.left_s if part.replacement else 0)
+                "wm %s id=%d generation=%d fitted_at_ms=%d ago_ms=%d"
+                % (
+                    "replaced" if part.replacement else "undone",
+                    part.id,
+                    part.generation,
+                    part.fitted_at_ms,
+                    self.clock.since_ms(),
+                )
             )
-        self._after = _NOTHING
+        self._changed = None
         return done
 
     def _do(self, change, arguments, backup=False):
@@ -292,7 +297,7 @@ class State:
         part.replacement = Replacement(part.fitted_at_ms, UNDO_S, not_before, not_after, source, uptime_s)
         part.fitted_at_ms = part.lifetime_ms
         part.generation += 1
-        self._after = identity
+        self._changed = part
         return True
 
     def _undo(self, identity):
@@ -302,7 +307,7 @@ class State:
         part.fitted_at_ms = part.replacement.previous_ms
         part.generation -= 1
         part.replacement = None
-        self._after = identity
+        self._changed = part
         return True
 
     def _release(self, part):
