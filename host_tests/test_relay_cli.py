@@ -19,7 +19,6 @@ from tools.demo.broker import EmbeddedBroker
 from tools.relay.__main__ import cli
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
-from tools.relay.settings import Settings, from_environment
 from tools.relay.store import schema
 from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, EPOCH, Clock, FakeDevice, report, wait_until
@@ -127,15 +126,6 @@ def test_replay_and_test_device(url: str) -> None:
     assert rows(url, schema.devices)[0].test
     relay(url, "test-device", "vacuum1", "--off")
     assert not rows(url, schema.devices)[0].test
-
-
-def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"BROKER": "h:1", "GAP_WAIT_S": "7", "RESEND_AFTER_S": "0.5", "DELIVER": "no"}.items():
-        monkeypatch.setenv(f"RELAY_{name}", value)
-    expected = {"broker": "h:1", "gap_wait_s": 7, "resend_after_s": 0.5, "deliver": False}
-    assert vars(from_environment()) == vars(Settings(**expected))  # type: ignore[arg-type]
-    result = relay("sqlite://", "run", RELAY_BROKER="nonsense")
-    assert "broker 'nonsense' is not HOST:PORT" in result.output
 
 
 def _process(url: str, port: int, *arguments: str) -> subprocess.Popen[bytes]:
