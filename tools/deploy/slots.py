@@ -125,7 +125,9 @@ def image(board: str, folder: Path) -> dict[str, Path]:
         umqtt.fetch()
         firmware.build()
         files = {
-            str(path.relative_to(firmware.OUT)): path for path in sorted(firmware.OUT.rglob("*.mpy")) if path.is_file()
+            str(path.relative_to(firmware.OUT)): path
+            for path in sorted(firmware.OUT.rglob("*.mpy"))
+            if path.is_file()
         }
         for source in (BOARDS / board / "board.py", BOARDS / "esp32_common.py"):
             target = folder / source.with_suffix(".mpy").name

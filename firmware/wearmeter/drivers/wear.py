@@ -7,6 +7,7 @@ what is counted is then wear, not time, and can be more than the true running ti
 """
 
 
+
 def options(fields, open):
     """Check the field `wear` and wrap `open`, that of the input's driver."""
     levels = []
