@@ -50,9 +50,9 @@ def rows(url: str, table: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("arguments", "operation", "expected"),
     [
-        (("replaced", "Sensor.DustFilter"), wire.REPLACED, [0, 2]),
-        (("replaced", "Sensor.Brush"), wire.REPLACED, [1, 1]),
-        (("undo", "Sensor.DustFilter"), wire.UNDO, [0, 3]),
+        (("replaced", "Sensor.DustFilter"), wire.REPLACED, [1, 2]),
+        (("replaced", "Sensor.Brush"), wire.REPLACED, [2, 1]),
+        (("undo", "Sensor.DustFilter"), wire.UNDO, [1, 3]),
         (("report",), wire.REPORT_NOW, []),
     ],
 )
@@ -95,7 +95,7 @@ def test_what_the_relay_holds_is_shown_without_secrets(url: str) -> None:
     assert relay(url, "claim", "anna", code).output == "vacuum1 is theirs\n"
     shown = relay(url, "show").output
     held = json.loads(shown)
-    assert [(row["idx"], row["generation"], row["used_s"]) for row in held["usage"]] == [(0, 2, 30), (1, 1, 80)]
+    assert [(row["consumable"], row["generation"], row["used_s"]) for row in held["usage"]] == [(1, 2, 30), (2, 1, 80)]
     assert held["counters"] == {"accepted": 1} and held["queued"] == 2
     assert "anna" not in shown and "claim" not in shown
     assert relay(url, "release", "vacuum1").exit_code == 0

@@ -179,6 +179,7 @@ class App:
             time.ticks_diff,
             self._log,
         )
+        self.reporter.ids = [part.id for part in self.product.consumables]
 
     def step(self):
         """One turn of the loop; returns how many milliseconds to pause."""

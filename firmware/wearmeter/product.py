@@ -1,6 +1,6 @@
 """What a product is: its inputs and consumables. Data of the maker's, in /product.json, not code.
 
-The order of the consumables is their identity in the ledger and on the wire: append new ones, never reorder.
+A consumable's `id` is its identity on the wire, its place that in the ledger: append new ones, with a higher id.
 Limits are Amazon's where it has any (six named attributes of up to 256 characters, instance and friendly names).
 """
 
@@ -30,6 +30,7 @@ class Part:
     """One consumable as the product describes it."""
 
     def __init__(self, fields, signals, input_names):
+        self.id = fields.whole("id", 1, 255)
         self.instance = fields.text("instance", 1, 64)
         self.input = fields.choice("input", input_names)
         # Without a button, a replacement can only come from the relay.
@@ -73,6 +74,9 @@ class Product:
         names = [part.name for part in self.inputs]
         _distinct(fields, "inputs", names)
         self.consumables = [Part(part, signals, names) for part in fields.items("consumables", 1, 8)]
+        ids = [part.id for part in self.consumables]
+        if sorted(set(ids)) != ids:
+            fields.fail("consumables", "each id higher than the one before")
         _distinct(fields, "consumables", [part.instance for part in self.consumables])
         signals = [part.signal for part in self.inputs]
         signals += [part.button_signal for part in self.consumables if part.button_signal]

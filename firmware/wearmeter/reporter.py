@@ -34,6 +34,7 @@ class Reporter:
 
     def __init__(self, ledger, box, clock, faults_now, tick, link, about, minute, ticks_ms, ticks_diff, log):
         self._ledger = ledger
+        self.ids = [1 + at for at in range(len(ledger.consumables))]  # those of the product, in the ledger's order
         self._outbox = box
         self._clock = clock
         self._faults = faults_now
@@ -127,7 +128,7 @@ class Reporter:
                 if part.replacement is not replacement:
                     continue  # The tick came between: it is undone.
             tail = [
-                index,
+                self.ids[index],
                 part.generation,
                 part.at_replacement_ms // 1000,
                 (part.at_replacement_ms - replacement.previous_ms) // 1000,
@@ -196,6 +197,7 @@ class Reporter:
         totals = []
         for index, part in enumerate(self._ledger.consumables):
             replacement = part.replacement
+            totals.append(self.ids[index])
             if replacement is not None and part.generation > self._outbox.released[index]:
                 # It can still be undone: until then the relay hears of the part before, as taken out.
                 totals.append(part.at_replacement_ms // 1000)
@@ -324,7 +326,11 @@ class Reporter:
         elif welcome:
             self._welcome(fields[4], fields[5], fields[6])
         elif kind == wire.COMMAND and len(self._orders) < 4 and not self._faults.bits & faults.SAFE_MODE:
-            index, generation = (fields[6], fields[7]) if fields[5] != wire.REPORT_NOW else (0, 0)
+            index, generation = 0, 0
+            if fields[5] != wire.REPORT_NOW:
+                # An id that is no part's becomes a place that is none; the tick refuses it.
+                index = self.ids.index(fields[6]) if fields[6] in self.ids else len(self.ids)
+                generation = fields[7]
             self._orders.append((fields[4], fields[5], index, generation))
 
     def _welcome(self, epoch, have_sequence, about_crc):

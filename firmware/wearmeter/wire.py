@@ -8,7 +8,7 @@ from micropython import const
 
 from wearmeter import cbor
 
-VERSION = const(1)
+VERSION = const(2)
 
 REPORT = const(1)
 REPLACEMENT = const(2)
@@ -79,7 +79,7 @@ def about(product, serial, firmware):
     consumables = []
     for part in product.consumables:
         names = [[locale, part.names[locale]] for locale in sorted(part.names)]
-        consumables.append([part.instance, part.input, part.rated_life_h, part.replenishment_id, names])
+        consumables.append([part.id, part.instance, part.input, part.rated_life_h, part.replenishment_id, names])
     return cbor.encode(
         [VERSION, product.model, product.manufacturer, product.description, serial, firmware, consumables]
     )

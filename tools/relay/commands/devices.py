@@ -30,15 +30,15 @@ def command(settings: Settings, device: str, operation: str, instance: str | Non
     if operation != "report":
         if row.about is None or row.epoch is None:
             raise click.UsageError(f"device {device} has not yet described itself and reported")
-        instances = [consumable.instance for consumable in wire.decode_about(row.about).consumables]
-        if instance not in instances:
-            raise click.UsageError(f"INSTANCE is one of {', '.join(instances)}")
-        index = instances.index(instance)
+        ids = {part.instance: part.id for part in wire.decode_about(row.about).consumables}
+        if instance not in ids:
+            raise click.UsageError(f"INSTANCE is one of {', '.join(ids)}")
+        consumable = ids[instance]
         (found,) = store.rows(schema.epochs, device=device, epoch=row.epoch)
-        part = load_state(found.state).parts.get(index)
+        part = load_state(found.state).parts.get(consumable)
         generation = part.generation if part is not None else 1
         # The device speaks of a new part only once its replacement cannot be undone: one to undo is not yet known here.
-        arguments = [index, generation + (operation == "undo")]
+        arguments = [consumable, generation + (operation == "undo")]
     code = {"replaced": wire.REPLACED, "undo": wire.UNDO, "report": wire.REPORT_NOW}[operation]
     click.echo(f"command {store.add_command(device, code, arguments)} waits for {device}")
 
