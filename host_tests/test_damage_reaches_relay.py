@@ -50,7 +50,7 @@ class Pair:
         assert not house.outbox.entries
 
     def usage(self) -> dict[tuple[int, int], tuple[int, bool]]:
-        return {(row.idx, row.generation): (row.used_s, row.inferred) for row in self.relay.rows(schema.usage)}
+        return {(row.consumable, row.generation): (row.used_s, row.inferred) for row in self.relay.rows(schema.usage)}
 
     def aside(self) -> list[str]:
         return [row.reason for row in self.relay.rows(schema.quarantine)]
@@ -103,8 +103,8 @@ def test_a_replacement_in_a_lost_queue_is_inferred_by_the_relay(pair: Pair) -> N
     house.learn_time()
     house.go(300)
     pair.exchange()
-    assert pair.usage()[0, 2] == (4, False)
-    assert pair.usage()[0, 1][1], "the relay says that it was inferred"
+    assert pair.usage()[1, 2] == (4, False)
+    assert pair.usage()[1, 1][1], "the relay says that it was inferred"
     assert pair.faults & faults.OUTBOX_LOST
     assert pair.aside() == []
 
@@ -136,6 +136,6 @@ def test_a_flash_taken_back_in_time_brings_nothing_under_a_number_that_is_taken(
     house.reporter._report(house.outbox.last_period)
     pair.exchange()
     newest = house.ledger.consumables[0].lifetime_ms // 1000
-    assert pair.usage()[0, 1] == (newest, False)
-    assert pair.usage()[1, 2] == (0, False)
+    assert pair.usage()[1, 1] == (newest, False)
+    assert pair.usage()[2, 2] == (0, False)
     assert pair.faults & faults.OUTBOX_LOST

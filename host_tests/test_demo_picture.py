@@ -23,7 +23,7 @@ def story() -> Story:
         title="Three days <of> a vacuum",
         start_utc_s=1_772_431_200,
         duration_ms=3 * DAY,
-        parts=[Part(FILTER, "Dust filter", "suction", 150), Part(BRUSH, "Brush & co", "brush", 300)],
+        parts=[Part(1, FILTER, "Dust filter", "suction", 150), Part(2, BRUSH, "Brush & co", "brush", 300)],
         powered=[Span(3 * HOUR, 4 * HOUR), Span(30 * HOUR, 31 * HOUR)],
         inputs={"suction": [Span(3 * HOUR, 4 * HOUR), Span(30 * HOUR, 31 * HOUR)], "brush": [Span(3 * HOUR, 4 * HOUR)]},
         outages=[Span(10 * HOUR, 20 * HOUR, "gone", "no Wi-Fi")],

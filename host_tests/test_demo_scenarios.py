@@ -50,7 +50,7 @@ def test_eight_consumables_six_of_them_without_a_button_are_counted_and_told(
 ) -> None:
     product = json.loads((root / "firmware" / "products" / "vacuum.json").read_text())
     for number in range(3, 9):
-        part = {**product["consumables"][number % 2], "instance": f"Sensor.Part{number}"}
+        part = {**product["consumables"][number % 2], "id": number, "instance": f"Sensor.Part{number}"}
         del part["button"]
         product["consumables"].append(part)
     (tmp_path / "eight.json").write_text(json.dumps(product))

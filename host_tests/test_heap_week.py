@@ -54,13 +54,13 @@ class ToyRelay:
             self.have.add((fields[2], fields[3]))
             if fields[1] == 1 and len(fields) > 7:
                 self.have.update((fields[2], fields[3] - more) for more in range(1, fields[7] + 1))
-            answer = [1, 1, self.nonce, now_s, fields[2], fields[3]]
+            answer = [2, 1, self.nonce, now_s, fields[2], fields[3]]
         elif fields[1] == 1:
             self.nonce = fields[2]
             have = 0
             while (fields[3], have + 1) in self.have:
                 have += 1
-            answer = [1, 2, self.nonce, now_s, fields[3], have, zlib.crc32(self.about) if self.about else None]
+            answer = [2, 2, self.nonce, now_s, fields[3], have, zlib.crc32(self.about) if self.about else None]
         else:
             return
         client.publish("/".join([*root, "down"]), cbor2.dumps(answer), 1)

@@ -259,7 +259,7 @@ class Histories(RuleBasedStateMachine):
     def command(self, index: int, undo: bool) -> None:
         """From the maker's app, believing what the relay was told last."""
         generation = self.ledger.consumables[index].generation
-        self.relay.add_command(DEVICE, wire.UNDO if undo else wire.REPLACED, [index, generation])
+        self.relay.add_command(DEVICE, wire.UNDO if undo else wire.REPLACED, [index + 1, generation])
         for due in self.relay.due_commands(0, DEVICE):
             now_s = int(self.now_s)
             self.down.append(relay_wire.encode_command(due.nonce, now_s, due.number, due.operation, due.arguments))
@@ -324,20 +324,21 @@ class Histories(RuleBasedStateMachine):
 
     def check_relay(self) -> None:
         assert [(row.sequence, row.reason) for row in self.relay.rows(schema.quarantine)] == []
-        held = {(row.idx, row.generation): row for row in self.relay.rows(schema.usage)}
+        held = {(row.consumable, row.generation): row for row in self.relay.rows(schema.usage)}
         wanted: dict[tuple[int, int], int] = {}
         for at, part in enumerate(self.ledger.consumables):
             borders = [0, *self.stands[at]]
             for number, (start_ms, end_ms) in enumerate(zip(borders, borders[1:], strict=False), 1):
-                wanted[at, number] = (end_ms - start_ms) // 1000
-            wanted[at, part.generation] = (part.lifetime_ms - borders[-1]) // 1000
+                wanted[at + 1, number] = (end_ms - start_ms) // 1000
+            wanted[at + 1, part.generation] = (part.lifetime_ms - borders[-1]) // 1000
         assert {key: row.used_s for key, row in held.items()} == wanted
-        for (index, generation), row in held.items():
+        for (consumable, generation), row in held.items():
             assert not row.inferred
-            assert (row.replaced_s is not None) == (generation < self.ledger.consumables[index].generation)
+            assert (row.replaced_s is not None) == (generation < self.ledger.consumables[consumable - 1].generation)
         # Events are queued once for each replacement.
-        replaced = [(row.idx, row.generation) for row in self.relay.rows(schema.queue) if row.name.endswith("Replaced")]
-        assert sorted(replaced) == sorted((at, n + 2) for at in (0, 1) for n in range(len(self.stands[at])))
+        events = self.relay.rows(schema.queue)
+        replaced = [(row.consumable, row.generation) for row in events if row.name.endswith("Replaced")]
+        assert sorted(replaced) == sorted((at + 1, n + 2) for at in (0, 1) for n in range(len(self.stands[at])))
 
 
 def test_any_order_ends_with_the_relay_holding_the_ledgers_totals_and_each_replacement_once() -> None:

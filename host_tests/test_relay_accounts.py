@@ -420,7 +420,7 @@ def test_with_one_gateway_and_token_no_accounts_are_needed_and_test_devices_stay
 def test_send_now_tells_the_newest_totals_again_with_the_time_they_were_sampled(shop: Shop) -> None:
     shop.grant()
     shop.claim()
-    shop.take(report(1, 100, 1, 100, 50, 1, 50), replacement(2, 1, 2, 60, 60), report(3, 160, 1, 160, 65, 2, 5))
+    shop.take(report(1, 100, 1, 100, 50, 1, 50), replacement(2, 2, 2, 60, 60), report(3, 160, 1, 160, 65, 2, 5))
     shop.drain()
     before = len(shop.gateway.accepted)
     shop.clock.now_s += 60
@@ -450,7 +450,7 @@ def test_replay_sends_dead_letters_again_but_never_what_newer_events_have_overta
     shop.drain()
     shop.take(report(2, 160, 1, 160))
     shop.drain()
-    shop.take(replacement(3, 0, 2, 160, 160))
+    shop.take(replacement(3, 1, 2, 160, 160))
     shop.gateway.faults.append(Fault(404))
     shop.drain()
     assert shop.fleet.replay("vacuum1") == (1, 1)

@@ -19,7 +19,6 @@ from tools.demo.broker import EmbeddedBroker
 from tools.relay.__main__ import cli
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
-from tools.relay.settings import Settings, from_environment
 from tools.relay.store import schema
 from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, EPOCH, Clock, FakeDevice, report, wait_until
@@ -51,9 +50,9 @@ def rows(url: str, table: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("arguments", "operation", "expected"),
     [
-        (("replaced", "Sensor.DustFilter"), wire.REPLACED, [0, 2]),
-        (("replaced", "Sensor.Brush"), wire.REPLACED, [1, 1]),
-        (("undo", "Sensor.DustFilter"), wire.UNDO, [0, 3]),
+        (("replaced", "Sensor.DustFilter"), wire.REPLACED, [1, 2]),
+        (("replaced", "Sensor.Brush"), wire.REPLACED, [2, 1]),
+        (("undo", "Sensor.DustFilter"), wire.UNDO, [1, 3]),
         (("report",), wire.REPORT_NOW, []),
     ],
 )
@@ -96,7 +95,7 @@ def test_what_the_relay_holds_is_shown_without_secrets(url: str) -> None:
     assert relay(url, "claim", "anna", code).output == "vacuum1 is theirs\n"
     shown = relay(url, "show").output
     held = json.loads(shown)
-    assert [(row["idx"], row["generation"], row["used_s"]) for row in held["usage"]] == [(0, 2, 30), (1, 1, 80)]
+    assert [(row["consumable"], row["generation"], row["used_s"]) for row in held["usage"]] == [(1, 2, 30), (2, 1, 80)]
     assert held["counters"] == {"accepted": 1} and held["queued"] == 2
     assert "anna" not in shown and "claim" not in shown
     assert relay(url, "release", "vacuum1").exit_code == 0
@@ -127,15 +126,6 @@ def test_replay_and_test_device(url: str) -> None:
     assert rows(url, schema.devices)[0].test
     relay(url, "test-device", "vacuum1", "--off")
     assert not rows(url, schema.devices)[0].test
-
-
-def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"BROKER": "h:1", "GAP_WAIT_S": "7", "RESEND_AFTER_S": "0.5", "DELIVER": "no"}.items():
-        monkeypatch.setenv(f"RELAY_{name}", value)
-    expected = {"broker": "h:1", "gap_wait_s": 7, "resend_after_s": 0.5, "deliver": False}
-    assert vars(from_environment()) == vars(Settings(**expected))  # type: ignore[arg-type]
-    result = relay("sqlite://", "run", RELAY_BROKER="nonsense")
-    assert "broker 'nonsense' is not HOST:PORT" in result.output
 
 
 def _process(url: str, port: int, *arguments: str) -> subprocess.Popen[bytes]:

@@ -39,16 +39,16 @@ class Relay:
             self.stored[key] = message
             if decision.current:
                 self.device = core.Device(message.epoch, self.device.status_epoch, self.device.consumables)
-            self.usage |= {(used.index, used.generation): used for used in decision.usages}
+            self.usage |= {(used.consumable, used.generation): used for used in decision.usages}
         self.events += decision.events
         return decision
 
-    def told(self, index: int = 0) -> list[tuple[Any, ...]]:
+    def told(self, consumable: int = 1) -> list[tuple[Any, ...]]:
         """The events of one consumable: ("used", generation, seconds) or ("new", generation)."""
         return [
             ("used", event.generation, event.usage_s) if event.name == core.CONSUMED else ("new", event.generation)
             for event in self.events
-            if event.index == index
+            if event.consumable == consumable
         ]
 
 
@@ -59,9 +59,9 @@ def relay() -> Relay:
 
 def test_a_report_becomes_one_consumption_for_each_consumable(relay: Relay) -> None:
     decision = relay.take(report(1, 5400, 1, 5400, 2700, 1, 2700))
-    assert [(event.name, event.index, event.usage_s, event.utc_s) for event in decision.events] == [
-        ("InventoryConsumed", 0, 5400, NOW_S),
-        ("InventoryConsumed", 1, 2700, NOW_S),
+    assert [(event.name, event.consumable, event.usage_s, event.utc_s) for event in decision.events] == [
+        ("InventoryConsumed", 1, 5400, NOW_S),
+        ("InventoryConsumed", 2, 2700, NOW_S),
     ]
 
 
@@ -79,24 +79,24 @@ def test_another_message_under_an_accepted_sequence_is_kept_aside(relay: Relay) 
 
 def test_a_replacement_tells_the_last_of_the_old_part_and_then_the_new_one(relay: Relay) -> None:
     relay.take(report(1, 100, 1, 100))
-    relay.take(replacement(2, 0, 2, 130, 130))
+    relay.take(replacement(2, 1, 2, 130, 130))
     relay.take(report(3, 140, 2, 10))
     assert relay.told() == [("used", 1, 100), ("used", 1, 130), ("new", 2), ("used", 2, 10)]
-    assert relay.usage[0, 1] == core.Usage(0, 1, 130, NOW_S)
+    assert relay.usage[1, 1] == core.Usage(1, 1, 130, NOW_S)
 
 
 def test_nothing_is_told_of_the_old_part_when_it_was_all_told(relay: Relay) -> None:
     relay.take(report(1, 130, 1, 130))
-    relay.take(replacement(2, 0, 2, 130, 130))
+    relay.take(replacement(2, 1, 2, 130, 130))
     assert relay.told() == [("used", 1, 130), ("new", 2)]
 
 
 def test_reports_made_while_the_replacement_could_be_undone_do_not_make_it_impossible(relay: Relay) -> None:
     relay.take(report(1, 150, 1, 150))
-    assert relay.take(replacement(2, 0, 2, 130, 130)).verdict == core.ACCEPTED
+    assert relay.take(replacement(2, 1, 2, 130, 130)).verdict == core.ACCEPTED
     relay.take(report(3, 160, 2, 30))
     assert relay.told() == [("used", 1, 150), ("new", 2), ("used", 2, 30)]
-    assert relay.usage[0, 1].used_s == 130
+    assert relay.usage[1, 1].used_s == 130
 
 
 def test_a_late_report_is_accepted_and_tells_nothing(relay: Relay) -> None:
@@ -111,13 +111,13 @@ def test_a_report_of_a_new_part_waits_for_the_replacement_that_may_still_come(re
     relay.take(report(1, 100, 1, 100))
     early = relay.take(report(3, 120, 2, 5))
     assert (early.verdict, early.events) == (core.ACCEPTED, [])
-    relay.take(replacement(2, 0, 2, 115, 115))
+    relay.take(replacement(2, 1, 2, 115, 115))
     assert relay.told() == [("used", 1, 100), ("used", 1, 115), ("new", 2), ("used", 2, 5)]
 
 
 def test_other_consumables_do_not_wait_with_it(relay: Relay) -> None:
     relay.take(report(1, 100, 1, 100, 50, 1, 50))
-    assert [event.index for event in relay.take(report(3, 120, 2, 5, 60, 1, 60)).events] == [1]
+    assert [event.consumable for event in relay.take(report(3, 120, 2, 5, 60, 1, 60)).events] == [2]
 
 
 def test_a_replacement_that_does_not_come_is_inferred_after_the_wait_and_marked(relay: Relay) -> None:
@@ -128,7 +128,7 @@ def test_a_replacement_that_does_not_come_is_inferred_after_the_wait_and_marked(
     assert relay.told() == [("used", 1, 100), ("new", 2), ("used", 2, 5), ("used", 2, 15)]
     inferred = next(event for event in relay.events if event.name == core.REPLACED)
     assert inferred.inferred and inferred.estimated
-    assert relay.usage[0, 1] == core.Usage(0, 1, 100, NOW_S, inferred=True)
+    assert relay.usage[1, 1] == core.Usage(1, 1, 100, NOW_S, inferred=True)
 
 
 def test_the_true_replacement_after_an_inferred_one_is_stored_and_tells_nothing(relay: Relay) -> None:
@@ -136,7 +136,7 @@ def test_the_true_replacement_after_an_inferred_one_is_stored_and_tells_nothing(
     relay.take(report(3, 120, 2, 5))
     relay.now_s += DAY_S
     relay.take(report(4, 130, 2, 15, at=relay.now_s))
-    late = relay.take(replacement(2, 0, 2, 115, 115))
+    late = relay.take(replacement(2, 1, 2, 115, 115))
     assert (late.verdict, late.late, late.events) == (core.ACCEPTED, True, [])
 
 
@@ -165,10 +165,10 @@ def test_the_first_message_of_a_device_is_where_the_relay_begins(relay: Relay) -
         (report(2, 110, 3, 5), "generation skipped"),
         (report(50, 110, 15, 5), "generation skipped"),
         (report(2, 300000, 1, 300000), "total grew faster than time"),
-        (replacement(2, 0, 2, 4000000000, 5), "total grew faster than time"),
+        (replacement(2, 1, 2, 4000000000, 5), "total grew faster than time"),
         (report(2, 110, 1, 111), "a part used for longer than its device"),
-        (replacement(2, 0, 3, 110, 5), "generation skipped"),
-        (replacement(2, 0, 2, 110, 111), "a part used for longer than its device"),
+        (replacement(2, 1, 3, 110, 5), "generation skipped"),
+        (replacement(2, 1, 2, 110, 111), "a part used for longer than its device"),
         (report(2, 110, 1, 110, at=4070908800), "time is in the future"),
         (report(2, 110, 1, 110, at=NOW_S + DAY_S + 1), "time is in the future"),
         (report(2, 110, 1, 110, at=946684800), "time is before 2026"),
@@ -197,12 +197,22 @@ def test_a_device_that_never_knew_the_time_is_believed(relay: Relay) -> None:
 def test_a_generation_that_goes_back_is_kept_aside(relay: Relay) -> None:
     relay.take(report(1, 100, 2, 50))
     assert relay.take(report(2, 110, 1, 110)).reason == "generation went back"
-    assert relay.take(replacement(3, 0, 2, 110, 110)).reason == "generation went back"
+    assert relay.take(replacement(3, 1, 2, 110, 110)).reason == "generation went back"
 
 
-def test_a_consumable_that_the_device_does_not_have_is_kept_aside(relay: Relay) -> None:
-    relay.device = core.Device(consumables=1)
-    assert relay.take(report(1, 100, 1, 100, 50, 1, 50)).reason == "no such consumable"
+def test_a_part_that_the_product_does_not_have_is_counted_in_silence(relay: Relay) -> None:
+    relay.device = core.Device(consumables=frozenset({1}))
+    decision = relay.take(report(1, 100, 1, 100, 50, 1, 50))
+    assert (decision.verdict, [event.consumable for event in decision.events]) == (core.ACCEPTED, [1])
+    assert relay.usage[2, 1].used_s == 50
+
+
+def test_a_part_that_comes_back_into_the_product_is_told_from_where_it_is(relay: Relay) -> None:
+    relay.device = core.Device(consumables=frozenset({1}))
+    relay.take(report(1, 100, 1, 100, 50, 1, 50))
+    relay.device = core.Device(EPOCH, consumables=frozenset({1, 2}))
+    relay.take(report(2, 110, 1, 110, 60, 1, 60))
+    assert relay.told(2) == [("used", 1, 60)]
 
 
 def test_a_new_epoch_begins_at_zero_and_is_no_error(relay: Relay) -> None:
@@ -242,7 +252,7 @@ def test_a_time_between_bounds_is_estimated_and_says_so(
     relay: Relay, at: Any, sample: tuple[int, bool], replaced: tuple[int, bool]
 ) -> None:
     assert relay.take(report(1, 100, 1, 100, at=at)).sample == sample
-    decision = relay.take(replacement(2, 0, 2, 110, 110, at=at))
+    decision = relay.take(replacement(2, 1, 2, 110, 110, at=at))
     assert decision.sample == replaced
     assert [(event.utc_s, event.estimated) for event in decision.events] == [replaced, replaced]
 
@@ -265,7 +275,7 @@ def _life(seed: int, length: int) -> list[bytes]:
             used = lifetime[index] - fitted[index]
             fitted[index] = lifetime[index]
             generation[index] += 1
-            messages.append(replacement(sequence, index, generation[index], lifetime[index], used))
+            messages.append(replacement(sequence, 1 + index, generation[index], lifetime[index], used))
         else:
             totals = [(lifetime[at], generation[at], lifetime[at] - fitted[at]) for at in (0, 1)]
             messages.append(report(sequence, *totals[0], *totals[1]))
@@ -296,12 +306,12 @@ def test_in_whatever_order_messages_come_every_replacement_is_told_once_and_noth
     shuffled = Relay()
     for message in messages[:1] + later:
         assert shuffled.take(message).verdict != core.ASIDE
-    for index in (0, 1):
-        _check_never_backwards(shuffled.told(index))
-        assert [event for event in shuffled.told(index) if event[0] == "new"] == [
-            event for event in truth.told(index) if event[0] == "new"
+    for consumable in (1, 2):
+        _check_never_backwards(shuffled.told(consumable))
+        assert [event for event in shuffled.told(consumable) if event[0] == "new"] == [
+            event for event in truth.told(consumable) if event[0] == "new"
         ]
-        assert shuffled.told(index)[-1:] == truth.told(index)[-1:]
+        assert shuffled.told(consumable)[-1:] == truth.told(consumable)[-1:]
     assert shuffled.usage == truth.usage
 
 
@@ -322,7 +332,7 @@ def test_whatever_is_lost_the_last_total_is_told_and_nothing_goes_back(
         flat = [(total.lifetime_s, total.generation, total.used_s) for total in final.totals]
         relay.take(report(length + 1, *flat[0], *flat[1]))
         for index in (0, 1):
-            _check_never_backwards(relay.told(index))
-            part = relay.epochs[EPOCH].parts[index]
+            _check_never_backwards(relay.told(1 + index))
+            part = relay.epochs[EPOCH].parts[1 + index]
             if flat[index][1] <= core.MAX_INFERRED and flat[1 - index][1] <= core.MAX_INFERRED:
                 assert (part.told_generation, part.told_used_s) == flat[index][1:]

@@ -89,7 +89,7 @@ def bench(store_url: str, gateway: Gateway) -> Iterator[Bench]:
 
 
 def test_events_arrive_in_order_with_the_total_since_the_part_was_fitted(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 0, 2, 170, 170), report(4, 180, 2, 10))
+    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 1, 2, 170, 170), report(4, 180, 2, 10))
     bench.drain()
     assert [value for _, value in bench.accepted()] == ["PT1M40S", "PT2M40S", "PT2M50S", "new", "PT10S"]
     assert bench.gateway.rejected == []
@@ -98,7 +98,7 @@ def test_events_arrive_in_order_with_the_total_since_the_part_was_fitted(bench: 
 
 def test_increments_are_what_was_added_since_the_gateways_last_accepted_value(store_url: str, gateway: Gateway) -> None:
     bench = Bench(store_url, gateway, usage="increment")
-    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 0, 2, 170, 170), report(4, 180, 2, 10))
+    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 1, 2, 170, 170), report(4, 180, 2, 10))
     bench.drain()
     bench.close()
     assert [value for _, value in bench.accepted()] == ["PT1M40S", "PT1M", "PT10S", "new", "PT10S"]
@@ -137,7 +137,7 @@ def test_after_three_resends_a_consumption_is_a_dead_letter_and_the_next_total_g
 
 
 def test_a_replacement_is_not_given_up_for_a_gateway_that_is_down_for_long(bench: Bench) -> None:
-    bench.take(replacement(1, 0, 2, 0, 0), report(2, 100, 2, 100))
+    bench.take(replacement(1, 1, 2, 0, 0), report(2, 100, 2, 100))
     bench.gateway.faults += [None] + [Fault(503)] * 8
     for _ in range(9):
         bench.step(1000)

@@ -49,15 +49,15 @@ def relay(settings: Settings) -> Iterator[Relay]:
 def test_a_week_in_short(relay: Relay, broker: EmbeddedBroker, gateway: Gateway, tmp_path: Path) -> None:
     about = wire.encode(ABOUT)
     with FakeDevice(broker.port) as device:
-        assert device.wait(wire.WELCOME)[0] == [1, 2, 1, NOW_S, EPOCH, 0, None]
+        assert device.wait(wire.WELCOME)[0] == [2, 2, 1, NOW_S, EPOCH, 0, None]
         device.publish("about", about, retain=True)
         for payload in (
             report(1, 100, 1, 100, 50, 1, 50),
-            replacement(2, 0, 2, 130, 130),
+            replacement(2, 1, 2, 130, 130),
             report(3, 160, 2, 30, 80, 1, 80),
         ):
             device.publish("up", payload)
-        assert device.wait(wire.ACK, 3) == [[1, 1, 1, NOW_S, EPOCH, sequence] for sequence in (1, 2, 3)]
+        assert device.wait(wire.ACK, 3) == [[2, 1, 1, NOW_S, EPOCH, sequence] for sequence in (1, 2, 3)]
         device.publish("up", report(3, 160, 2, 30, 80, 1, 80))
         device.wait(wire.ACK, 4)
     assert relay.wait_idle(20)
@@ -93,7 +93,7 @@ def test_a_device_that_comes_again_is_welcomed_with_what_the_relay_holds(relay: 
         device.publish("up", report(1, 100, 1, 100))
         device.wait(wire.ACK)
     again = FakeDevice(broker.port).connect(nonce=2)
-    assert again.wait(wire.WELCOME)[-1] == [1, 2, 2, NOW_S, EPOCH, 1, zlib.crc32(about)]
+    assert again.wait(wire.WELCOME)[-1] == [2, 2, 2, NOW_S, EPOCH, 1, zlib.crc32(about)]
     again.vanish()
 
 
@@ -110,17 +110,17 @@ def test_bad_messages_are_refused_counted_and_logged_and_the_relay_goes_on(
     with FakeDevice(broker.port) as device, caplog.at_level(logging.WARNING):
         device.publish("up", b"\xff")
         device.publish("up", b"")
-        device.publish("up", wire.encode([2, 1, EPOCH, 1]))
+        device.publish("up", wire.encode([1, 1, EPOCH, 1]))
         device.publish("up", b"\x80" * 1025)
         device.publish("status", b"garbage")
         device.publish("about", b"garbage")
         device.publish("about", b"", retain=True)
         device.publish("up", report(1, 100, 1, 100))
-        assert device.wait(wire.ACK) == [[1, 1, 1, NOW_S, EPOCH, 1]]
+        assert device.wait(wire.ACK) == [[2, 1, 1, NOW_S, EPOCH, 1]]
     counts = relay.store.counts()
     assert counts == {"accepted": 1, "refused: malformed": 4, "refused: unknown version": 1, "refused: oversized": 1}
     refused = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-    assert ("wearmeter/vacuum1/up", "unknown version: 2") in [(said["topic"], said["reason"]) for said in refused]
+    assert ("wearmeter/vacuum1/up", "unknown version: 1") in [(said["topic"], said["reason"]) for said in refused]
 
 
 def test_an_impossible_message_is_acknowledged_and_kept_aside(relay: Relay, broker: EmbeddedBroker) -> None:
@@ -132,12 +132,12 @@ def test_an_impossible_message_is_acknowledged_and_kept_aside(relay: Relay, brok
 
 
 def test_a_command_waits_for_the_device_and_is_sent_until_it_answers(relay: Relay, broker: EmbeddedBroker) -> None:
-    number = relay.store.add_command("vacuum1", wire.REPLACED, [0, 1])
+    number = relay.store.add_command("vacuum1", wire.REPLACED, [1, 1])
     with FakeDevice(broker.port) as device:
-        assert device.wait(wire.COMMAND)[0] == [1, 3, 1, NOW_S, number, 1, 0, 1]
+        assert device.wait(wire.COMMAND)[0] == [2, 3, 1, NOW_S, number, 1, 1, 1]
         second = relay.store.add_command("vacuum1", wire.REPORT_NOW, [])
-        assert device.wait(wire.COMMAND, 2)[1] == [1, 3, 1, NOW_S, second, 3]
-        device.publish("up", wire.encode([1, wire.ANSWER, EPOCH, 1, NOW_S, 0, number, 0]))
+        assert device.wait(wire.COMMAND, 2)[1] == [2, 3, 1, NOW_S, second, 3]
+        device.publish("up", wire.encode([wire.VERSION, wire.ANSWER, EPOCH, 1, NOW_S, 0, number, 0]))
         device.wait(wire.ACK)
     again = FakeDevice(broker.port).connect(nonce=2)
     assert [message[4] for message in again.wait(wire.COMMAND)] == [second]

@@ -43,7 +43,7 @@ def message(device: Device, sequence: int) -> bytes:
     before, lifetime_s, now_s = sequence // EVERY, 60 * sequence, int(time.time())
     used_s = lifetime_s - 60 * EVERY * before
     if sequence % EVERY == 0:
-        return replacement(sequence, 0, before + 1, lifetime_s, 60 * EVERY, at=now_s, epoch=EPOCH)
+        return replacement(sequence, 1, before + 1, lifetime_s, 60 * EVERY, at=now_s, epoch=EPOCH)
     return report(sequence, lifetime_s, before + 1, used_s, at=now_s, epoch=EPOCH)
 
 

@@ -60,7 +60,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         used, generation = (3600 * day, 1) if day < 10 else (3600 * (day - 10), 2)
         if day == 10:
             sequence += 1
-            accept(store, "vacuum1", replacement(sequence, 0, 2, 3600 * day, 3600 * day, at=int(clock.now_s) - 60))
+            accept(store, "vacuum1", replacement(sequence, 1, 2, 3600 * day, 3600 * day, at=int(clock.now_s) - 60))
         sequence += 2 if day == 15 else 1
         brush = 1 if day < 15 else 2
         totals = (3600 * day, generation, used, 3600 * day, brush, 3600 * day if brush == 1 else 3600 * (day - 15))
@@ -71,17 +71,21 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             sequence += 1
     clock.now_s = NOW_S
     accept(
-        store, "vacuum1", report(sequence + 1, 5, 1, 5), wire.encode([1, 3, EPOCH, sequence + 2, NOW_S, 0x208, HOSTILE])
+        store,
+        "vacuum1",
+        report(sequence + 1, 5, 1, 5),
+        wire.encode([wire.VERSION, 3, EPOCH, sequence + 2, NOW_S, 0x208, HOSTILE]),
     )
     store.status("vacuum1", wire.Online(5, EPOCH, 0x208, 10, 4000, True, "0.1.0", 1, 3))
     rows = store.rows(schema.queue)
     store.dead(rows[0], "413 REQUEST_ENTITY_TOO_LARGE_EXCEPTION")
     for row in rows[1:-3]:
         store.sent(row)
-    part = ["Sensor.<b>", "<i>", 150, None, [["en-US", HOSTILE]]]
-    fleet.about("vacuum2", wire.encode([1, HOSTILE, HOSTILE, HOSTILE, HOSTILE, "0.1.0", [part]]))
+    part = [1, "Sensor.<b>", "<i>", 150, None, [["en-US", HOSTILE]]]
+    fleet.about("vacuum2", wire.encode([wire.VERSION, HOSTILE, HOSTILE, HOSTILE, HOSTILE, "0.1.0", [part]]))
     fleet.name("vacuum2", HOSTILE)
-    accept(store, "vacuum2", report(1, 90, 1, 90), report(2, 80, 1, 80), wire.encode([1, 1, EPOCH, 3, HOSTILE]))
+    accept(store, "vacuum2", report(1, 90, 1, 90), report(2, 80, 1, 80))
+    accept(store, "vacuum2", wire.encode([wire.VERSION, 1, EPOCH, 3, HOSTILE]))
     clock.now_s = NOW_S - 3 * DAY
     store.status("vacuum3", wire.Online(6, EPOCH, 0, 0, 0, False, HOSTILE[:64], 1, 0))
     store.refused("malformed")

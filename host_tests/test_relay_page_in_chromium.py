@@ -50,12 +50,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         payload = report(day + 1, 3600 * day, 1, 3600 * day, 60 * day, 1, 60 * day, at=int(clock.now_s))
         store.accept([("unit00", payload, wire.decode_up(payload))])
     fleet.about("unit00", wire.encode(ABOUT))
-    part = [HOSTILE[:64], HOSTILE[:64], 150, None, [["en-US", HOSTILE]]]
-    fleet.about("unit01", wire.encode([1, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, [part]]))
+    part = [1, HOSTILE[:64], HOSTILE[:64], 150, None, [["en-US", HOSTILE]]]
+    fleet.about("unit01", wire.encode([wire.VERSION, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, [part]]))
     fleet.name("unit01", HOSTILE)
-    for payload in (report(1, 90, 1, 90), report(2, 80, 1, 80), wire.encode([1, 1, 7, 3, HOSTILE])):
+    for payload in (report(1, 90, 1, 90), report(2, 80, 1, 80), wire.encode([wire.VERSION, 1, 7, 3, HOSTILE])):
         store.accept([("unit01", payload, wire.decode_up(payload))])
-    fault = wire.encode([1, 3, 549852673, 4, NOW_S, 8, HOSTILE])
+    fault = wire.encode([wire.VERSION, 3, 549852673, 4, NOW_S, 8, HOSTILE])
     store.accept([("unit01", fault, wire.decode_up(fault))])
     store.status("unit01", wire.Online(5, 549852673, 8, 99, 1, False, HOSTILE[:64], 1, 0))
     for number in range(2, 60):

@@ -56,7 +56,7 @@ class House:
         settings = Settings(store=store_url, key=KEY, lwa=url, lwa_client_id="client", lwa_client_secret="secret")
         self.skill = Skill(settings, self.store, Accounts(settings, self.store, clock))
         names = [[locale, f"Staubfilter {locale}"] for locale in LOCALES]
-        about = [*ABOUT[:6], [["Sensor.DustFilter", "suction", 150, "dash-1", names], ABOUT[6][1]]]
+        about = [*ABOUT[:6], [[1, "Sensor.DustFilter", "suction", 150, "dash-1", names], ABOUT[6][1]]]
         for device in ("vacuum1", "vacuum2"):
             self.fleet.about(device, wire.encode(about))
         self.fleet.claim("anna", self.fleet.new_code("vacuum1"), "NA")

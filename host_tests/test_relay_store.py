@@ -59,8 +59,11 @@ def test_a_second_start_finds_what_the_first_has_stored(store: Store, store_url:
 def test_a_report_and_its_events_are_stored_together(store: Store) -> None:
     take(store, report(1, 100, 1, 100, 50, 1, 50))
     assert store.count(schema.messages) == 1
-    assert [(row.idx, row.usage_s, row.utc_s) for row in store.rows(schema.queue)] == [(0, 100, NOW_S), (1, 50, NOW_S)]
-    assert [(row.idx, row.used_s) for row in store.rows(schema.usage)] == [(0, 100), (1, 50)]
+    assert [(row.consumable, row.usage_s, row.utc_s) for row in store.rows(schema.queue)] == [
+        (1, 100, NOW_S),
+        (2, 50, NOW_S),
+    ]
+    assert [(row.consumable, row.used_s) for row in store.rows(schema.usage)] == [(1, 100), (2, 50)]
 
 
 def test_when_the_events_cannot_be_queued_the_report_is_not_accepted_either(
@@ -80,7 +83,7 @@ def test_message_ids_are_drawn_once_when_the_event_is_queued(store: Store) -> No
 
 
 def test_each_message_is_accepted_once_also_within_a_batch(store: Store) -> None:
-    one, two = report(1, 100, 1, 100), replacement(2, 0, 2, 110, 110)
+    one, two = report(1, 100, 1, 100), replacement(2, 1, 2, 110, 110)
     assert take(store, one, one, two) == ["accepted", "duplicate", "accepted"]
     assert take(store, two, one) == ["duplicate", "duplicate"]
     assert store.counts() == {"accepted": 2, "duplicate": 3}
@@ -110,7 +113,7 @@ def test_a_forged_message_does_not_take_the_place_of_the_true_one(store: Store) 
 
 def test_an_unreadable_message_with_an_address_is_kept_aside(store: Store) -> None:
     take(store, report(1, 100, 1, 100))
-    assert take(store, wire.encode([1, 1, EPOCH, 2, "now"])) == ["aside"]
+    assert take(store, wire.encode([wire.VERSION, 1, EPOCH, 2, "now"])) == ["aside"]
     assert take(store, report(3, 110, 2, 5)) == ["accepted"]
     assert [row.name for row in store.rows(schema.queue)][-2:] == ["InventoryReplaced", "InventoryConsumed"]
 
@@ -147,14 +150,14 @@ def test_a_command_is_due_until_it_is_answered(store: Store, clock: Clock) -> No
     assert store.due_commands(30) == []
     clock.now_s += 30
     assert len(store.due_commands(30)) == 1 and len(store.due_commands(30, "vacuum1")) == 1
-    take(store, wire.encode([1, wire.ANSWER, EPOCH, 1, NOW_S, 0, number, 0]))
+    take(store, wire.encode([wire.VERSION, wire.ANSWER, EPOCH, 1, NOW_S, 0, number, 0]))
     clock.now_s += 30
     assert store.due_commands(30) == []
     assert store.rows(schema.commands)[0].result == 0
 
 
 def test_a_fault_is_shown_with_its_detail(store: Store) -> None:
-    take(store, wire.encode([1, wire.FAULT, EPOCH, 1, NOW_S, 32, "product.json: unknown key"]))
+    take(store, wire.encode([wire.VERSION, wire.FAULT, EPOCH, 1, NOW_S, 32, "product.json: unknown key"]))
     row = store.rows(schema.devices)[0]
     assert (row.faults, row.fault_detail) == (32, "product.json: unknown key")
 
@@ -172,7 +175,7 @@ def test_the_queue_gives_the_oldest_event_of_each_endpoint_and_only_to_one_sende
         fleet.about(device, wire.encode(ABOUT))
         take(store, report(1, 100, 1, 100, 50, 1, 50), device=device)
     heads = store.lease_heads("me", 60, 10)
-    assert [(row.device, row.idx) for row in heads] == [("vacuum1", 0), ("vacuum2", 0)]
+    assert [(row.device, row.consumable) for row in heads] == [("vacuum1", 1), ("vacuum2", 1)]
     assert store.lease_heads("you", 60, 10) == []
     clock.now_s += 60
     assert len(store.lease_heads("you", 60, 10)) == 2

@@ -21,7 +21,7 @@ def points(*payloads: bytes, estimated: tuple[int, ...] = ()) -> list[wear.Point
         message = wire.decode_up(payload)
         assert not isinstance(message, wire.Unreadable) and message.time.not_before is not None
         messages.append((message, message.time.not_before, message.sequence in estimated))
-    return wear.history(messages)[0]
+    return wear.history(messages)[1]
 
 
 def daily(days: int, use_s: int = 3600, **more: tuple[int, ...]) -> list[wear.Point]:
@@ -37,7 +37,7 @@ def test_what_is_left_is_what_the_last_weeks_use_would_take() -> None:
 
 def test_a_replacement_changes_nothing_in_the_rate() -> None:
     first = [report(n, 3600 * n, 1, 3600 * n, at=NOW_S - (10 - n) * DAY) for n in range(1, 5)]
-    new = [replacement(5, 0, 2, 4 * 3600, 4 * 3600, at=NOW_S - 6 * DAY + 60)]
+    new = [replacement(5, 1, 2, 4 * 3600, 4 * 3600, at=NOW_S - 6 * DAY + 60)]
     then = [report(n + 1, 3600 * n, 2, 3600 * (n - 4), at=NOW_S - (10 - n) * DAY) for n in range(5, 11)]
     assert wear.daily_use_s(points(*first, *new, *then)) == 3600
 
@@ -75,7 +75,7 @@ def test_a_part_over_its_rated_life_is_due_however_little_is_known(root: Path) -
 def test_the_curve_falls_to_nothing_at_a_replacement_and_says_where_it_is_only_believed() -> None:
     told = points(
         report(1, 0, 1, 0, at=NOW_S - 9 * DAY),
-        replacement(2, 0, 2, 7200, 7200, at=NOW_S - 5 * DAY),
+        replacement(2, 1, 2, 7200, 7200, at=NOW_S - 5 * DAY),
         report(3, 9000, 2, 1800, at=NOW_S - 4 * DAY),
         report(4, 12600, 4, 900, at=NOW_S - DAY),
         estimated=(4,),

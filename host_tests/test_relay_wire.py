@@ -28,11 +28,15 @@ def test_every_up_vector_is_read(vector: dict[str, Any]) -> None:
     time = fields[4] if isinstance(fields[4], list) else [fields[4], fields[4]]
     assert [message.time.not_before, message.time.not_after] == time
     if isinstance(message, wire.Report):
-        flat = [number for total in message.totals for number in (total.lifetime_s, total.generation, total.used_s)]
+        flat = [
+            number
+            for total in message.totals
+            for number in (total.id, total.lifetime_s, total.generation, total.used_s)
+        ]
         assert flat == fields[6]
         assert message.merged == (fields[7] if len(fields) > 7 else 0)
     elif isinstance(message, wire.Replacement):
-        assert [message.index, message.generation, message.lifetime_s, message.used_s, message.source] == fields[6:11]
+        assert [message.id, message.generation, message.lifetime_s, message.used_s, message.source] == fields[6:11]
     elif isinstance(message, wire.Answer):
         assert [message.number, message.result] == fields[6:8]
     else:
@@ -68,25 +72,25 @@ def test_every_about_vector_is_read(vector: dict[str, Any]) -> None:
     about = wire.decode_about(bytes.fromhex(vector["hex"]))
     fields = vector["message"]
     assert [about.model, about.manufacturer, about.description, about.serial, about.firmware] == fields[1:6]
-    assert [consumable.instance for consumable in about.consumables] == [row[0] for row in fields[6]]
-    assert [dict(consumable.names) for consumable in about.consumables] == [dict(row[4]) for row in fields[6]]
+    assert [[part.id, part.instance] for part in about.consumables] == [row[:2] for row in fields[6]]
+    assert [dict(consumable.names) for consumable in about.consumables] == [dict(row[5]) for row in fields[6]]
 
 
-REPORT = [1, 1, 7, 9, 1782900000, 0, [5400, 1, 5400]]
+REPORT = [2, 1, 7, 9, 1782900000, 0, [1, 5400, 1, 5400]]
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ([2, 1, 7, 9, 1782900000, 0, [1, 1, 1]], "unknown version"),
-        ([1, 1, 7], "malformed"),
-        ([1, 1, 0, 9], "malformed"),
-        ([1, 1, 7, 0], "malformed"),
-        ([1, 1, "7", 9], "malformed"),
+        ([1, 1, 7, 9, 1782900000, 0, [1, 1, 1]], "unknown version"),
+        ([2, 1, 7], "malformed"),
+        ([2, 1, 0, 9], "malformed"),
+        ([2, 1, 7, 0], "malformed"),
+        ([2, 1, "7", 9], "malformed"),
         ([True, 1, 7, 9], "malformed"),
         ({"version": 1}, "malformed"),
         ([], "malformed"),
-        ([1, 1, 7, 9, 0, 0, "x" * 1100], "oversized"),
+        ([2, 1, 7, 9, 0, 0, "x" * 1100], "oversized"),
     ],
 )
 def test_a_payload_without_version_epoch_and_sequence_is_refused_with_a_counted_reason(
@@ -100,8 +104,10 @@ def test_a_payload_without_version_epoch_and_sequence_is_refused_with_a_counted_
 @pytest.mark.parametrize(
     "change",
     [
-        {1: 9}, {4: -1}, {4: [5, 4]}, {4: [1]}, {4: None}, {5: -1}, {5: True}, {6: []}, {6: [1, 1]}, {6: [1, 0, 1]},
-        {6: [1, 1, 1] * 9}, {6: [1, 1, 1.5]}, {6: None},
+        {1: 9}, {4: -1}, {4: [5, 4]}, {4: [1]}, {4: None}, {5: -1}, {5: True}, {6: []}, {6: [1, 1, 1]},
+        {6: [1, 1, 0, 1]}, {6: [0, 1, 1, 1]}, {6: [256, 1, 1, 1]}, {6: [1, 1, 1, 1.5]}, {6: None},
+        {6: [number for at in range(1, 10) for number in (at, 1, 1, 1)]},
+        {6: [1, 1, 1, 1, 1, 1, 1, 1]}, {6: [2, 1, 1, 1, 1, 1, 1, 1]},
     ],
     ids=str,
 )  # fmt: skip
@@ -149,7 +155,7 @@ JSON = st.recursive(
 
 @given(st.lists(JSON, max_size=12), st.integers(1, 4))
 def test_any_array_is_read_or_refused(fields: list[Any], kind: int) -> None:
-    for payload in (wire.encode([1, kind, 7, 9, *fields]), wire.encode([1, 1, *fields])):
+    for payload in (wire.encode([2, kind, 7, 9, *fields]), wire.encode([2, 1, *fields])):
         for decode in (wire.decode_up, wire.decode_status, wire.decode_about):
             try:
                 decode(payload)

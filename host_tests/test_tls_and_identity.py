@@ -266,7 +266,7 @@ class Client:
 
 
 def test_a_device_can_neither_speak_for_nor_listen_to_another(broker: Mosquitto, relay: Relay) -> None:
-    report = wire.encode([1, 1, 5, 1, START_UTC_MS // 1000, 0, [1, 1, 1]])
+    report = wire.encode([wire.VERSION, 1, 5, 1, START_UTC_MS // 1000, 0, [1, 1, 1, 1]])
     with Client(broker, "stranger") as stranger, Client(broker, "relay") as listener:
         listener.subscribe("wearmeter/+/up")
         stranger.subscribe("wearmeter/#")

@@ -185,7 +185,7 @@ class House:
         self.reporter.set_time(self.true_s + error_s)
 
     def command(self, number, operation, index, generation):
-        self.link.on_message([1, wire.COMMAND, self.link.nonce, self.true_s, number, operation, index, generation])
+        self.link.on_message([1, wire.COMMAND, self.link.nonce, self.true_s, number, operation, index + 1, generation])
         self.go(400)
 
     def say(self, kind, *fields):

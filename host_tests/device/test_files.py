@@ -175,6 +175,7 @@ def test_eight_consumables_are_a_product_and_a_part_may_have_no_button():
     first = data["consumables"][0]
     for number in range(6):
         part = dict(first)
+        part["id"] = 3 + number
         part["instance"] = "Sensor.Part%d" % number
         del part["button"]
         data["consumables"].append(part)

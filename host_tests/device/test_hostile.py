@@ -19,7 +19,7 @@ def parsed(data):
         fields = wire.parse_down(data)
     except wire.WireError:
         return None
-    assert fields[0] == 1 and fields[1] in (1, 2, 3) and 0 <= fields[2] <= 0xFFFFFFFF
+    assert fields[0] == 2 and fields[1] in (1, 2, 3) and 0 <= fields[2] <= 0xFFFFFFFF
     return fields
 
 
@@ -68,7 +68,7 @@ def test_a_message_longer_than_any_valid_one_is_refused_unread():
 
     real, cbor.decode = cbor.decode, read
     try:
-        assert parsed(b"\x86\x01" + bytes(95)) is None
+        assert parsed(b"\x86\x02" + bytes(95)) is None
     finally:
         cbor.decode = real
 
@@ -77,7 +77,7 @@ def test_a_claimed_length_costs_no_memory():
     eight = b"\x7b\x7f" + b"\xff" * 7
     for head in (b"\x9a\xff\xff\xff\xff", b"\x5a\x7f\xff\xff\xff", eight, b"\x99\xff\xff"):
         assert parsed(head) is None
-        assert parsed(b"\x86\x01\x01" + head) is None
+        assert parsed(b"\x86\x02\x01" + head) is None
 
 
 def test_nesting_is_bounded():
@@ -88,6 +88,6 @@ def test_nesting_is_bounded():
 def test_numbers_beyond_32_bits_and_below_zero_are_refused():
     for number in (b"\x1b" + b"\xff" * 8, b"\x1b\0\0\0\1\0\0\0\0", b"\x20", b"\xf5", b"\xf6", b"\x61a", b"\x80"):
         for at in range(2, 6):
-            fields = [b"\x01"] * 6
+            fields = [b"\x02"] + [b"\x01"] * 5
             fields[at] = number
             assert parsed(b"\x86" + b"".join(fields)) is None, (at, number)

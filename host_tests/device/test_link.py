@@ -47,7 +47,7 @@ def will(device):
 
 
 def command(device, number=1, nonce=None):
-    return wire.cbor.encode([1, 3, nonce or device.link.nonce, 1782900000, number, 3])
+    return wire.cbor.encode([wire.VERSION, 3, nonce or device.link.nonce, 1782900000, number, 3])
 
 
 def deliver(device, payload, topic="wearmeter/unit1/down", retain=0):

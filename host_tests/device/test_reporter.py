@@ -111,7 +111,7 @@ def test_a_connection_begins_with_the_status_then_what_the_relay_lacks_one_by_on
     unit = Unit(welcome=False)
     unit.go(200)
     (status,) = unit.link.take(b"status")
-    assert status[:4] == [1, 1, 5, EPOCH]
+    assert status[:4] == [2, 1, 5, EPOCH]
     unit.go(3000)
     assert not unit.link.sent, "it waits for the welcome"
     unit.welcome()

@@ -47,7 +47,7 @@ def test_a_second_long_press_undoes_it_as_if_nothing_had_been_pressed_also_after
         house.learn_time()
         house.go(500)
         assert house.queued(wire.REPLACEMENT) == []
-        assert house.queued(wire.REPORT)[0][6][:3] == [3, 1, 3]
+        assert house.queued(wire.REPORT)[0][6][:4] == [1, 3, 1, 3]
 
 
 def test_pressing_again_and_again_replaces_and_undoes_in_turn():
@@ -67,13 +67,13 @@ def test_after_ten_powered_minutes_it_is_told_once_and_the_next_press_is_a_new_o
     assert house.queued(wire.REPLACEMENT) == []
     house.wait(60)
     (told,) = house.queued(wire.REPLACEMENT)
-    assert told[6:] == [0, 2, 5, 5, 0]
+    assert told[6:] == [1, 2, 5, 5, 0]
     house.cut()
     house.run(0, 2000)
     house.press(0)
     assert house.patterns == [led.REPLACED] and house.generations() == [3, 1]
     house.wait(640)
-    assert [fields[6:] for fields in house.queued(wire.REPLACEMENT)] == [[0, 2, 5, 5, 0], [0, 3, 7, 2, 0]]
+    assert [fields[6:] for fields in house.queued(wire.REPLACEMENT)] == [[1, 2, 5, 5, 0], [1, 3, 7, 2, 0]]
 
 
 def test_a_cut_between_queue_and_ledger_tells_it_once():
@@ -95,10 +95,10 @@ def test_reports_speak_of_the_old_part_until_the_replacement_is_told():
     house.press(0)
     house.run(0, 3000)
     house.reporter._report(house.outbox.last_period)
-    assert house.queued(wire.REPORT)[-1][6][:3] == [5, 1, 5]
+    assert house.queued(wire.REPORT)[-1][6][:4] == [1, 5, 1, 5]
     house.wait(620)
     house.reporter._report(house.outbox.last_period)
-    assert house.queued(wire.REPORT)[-1][6][:3] == [8, 2, 3]
+    assert house.queued(wire.REPORT)[-1][6][:4] == [1, 8, 2, 3]
     kinds = [entry[0] for entry in house.outbox.entries]
     assert kinds.index(wire.REPLACEMENT) < len(kinds) - 1
 
@@ -174,7 +174,7 @@ def test_a_command_replaces_by_the_same_rules_and_in_the_same_sequence():
     assert house.answers() == [(5, wire.DONE)] and house.generations() == [2, 1]
     house.wait(620)
     (told,) = house.queued(wire.REPLACEMENT)
-    assert told[6:] == [0, 2, 4, 4, 5]
+    assert told[6:] == [1, 2, 4, 4, 5]
 
 
 def test_a_command_is_obeyed_once_also_across_a_power_cut():
@@ -253,4 +253,4 @@ def test_a_tick_between_two_numbers_of_a_report_never_mixes_generations():
 
     house.reporter._totals = interrupted
     house.reporter._report(house.outbox.last_period)
-    assert house.queued(wire.REPORT)[-1][6][:3] == [3, 1, 3]
+    assert house.queued(wire.REPORT)[-1][6][:4] == [1, 3, 1, 3]

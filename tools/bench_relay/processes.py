@@ -17,9 +17,9 @@ _RELAY = """
 import signal, sys
 from tools.relay import logs
 from tools.relay.service import Relay
-from tools.relay.settings import from_environment
+from tools.relay.settings import load
 logs.configure()
-relay = Relay(from_environment())
+relay = Relay(load())
 relay.start()
 signal.sigwait([signal.SIGTERM, signal.SIGINT])
 relay.stop()
@@ -29,7 +29,7 @@ import signal, cbor2
 from tools.relay.core import wire
 from tools.relay.intake.mqtt import MqttEdge
 from tools.relay import logs
-from tools.relay.settings import from_environment
+from tools.relay.settings import load
 def on_arrival(arrival):
     fields = cbor2.loads(arrival.payload)
     if arrival.kind == "status":
@@ -38,7 +38,7 @@ def on_arrival(arrival):
         edge.send(arrival.device, wire.encode_ack(0, 0, fields[2], fields[3]))
     arrival.done()
 logs.configure()
-edge = MqttEdge(from_environment(), on_arrival)
+edge = MqttEdge(load(), on_arrival)
 edge.start()
 signal.sigwait([signal.SIGTERM, signal.SIGINT])
 edge.stop()

@@ -119,7 +119,7 @@ class Swarm:
     def _say_status(self, device: Device) -> None:
         self._nonce += 1
         device.nonce = self._nonce
-        self._publish(device, "status", wire.encode([1, 1, device.nonce, EPOCH, 0, 0, 1, 1, "0.1.0", 1, 0]))
+        self._publish(device, "status", wire.encode([wire.VERSION, 1, device.nonce, EPOCH, 0, 0, 1, 1, "0.1.0", 1, 0]))
 
     def _publish(self, device: Device, kind: str, payload: bytes) -> None:
         self._packet = self._packet % 65535 + 1

@@ -27,6 +27,7 @@ class Narrator:
         self.scenario = record.scenario
         self.timeline = record.result.timeline
         self.parts = parts_of(record.scenario)
+        self._by_id = {part.id: part for part in self.parts}
         self.names = {part.instance: part.name.lower() for part in self.parts}
         self.start_s = record.scenario.start_utc_ms / 1000
         self.duration_ms = self.scenario.duration_ms
@@ -189,11 +190,12 @@ class Narrator:
             kind, merged = "report", 0
             if isinstance(up, wire.Report):
                 merged = up.merged
-                for part, total in zip(self.parts, up.totals, strict=False):
+                for total in up.totals:
+                    part = self._by_id[total.id]
                     known[part.instance].append(Use(at_ms, total.generation, total.used_s * 1000))
             elif isinstance(up, wire.Replacement):
                 kind = "replacement"
-                part = self.parts[up.index]
+                part = self._by_id[up.id]
                 known[part.instance].append(Use(at_ms, up.generation, 0))
             elif isinstance(up, wire.FaultTransition):
                 kind = "fault message"

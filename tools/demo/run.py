@@ -83,7 +83,7 @@ def parts_of(scenario: Scenario) -> list[Part]:
     for entry in scenario.product.data["consumables"]:
         names = entry.get("names") or {}
         name = names.get("en-US") or next(iter(names.values()), entry["instance"])
-        parts.append(Part(entry["instance"], name, entry["input"], int(entry.get("rated_life_h", 0))))
+        parts.append(Part(entry["id"], entry["instance"], name, entry["input"], int(entry.get("rated_life_h", 0))))
     return parts
 
 
@@ -285,11 +285,11 @@ class Run:
             Message(row.epoch, row.sequence, row.kind, row.received_s, row.sample_s, row.payload)
             for row in store.rows(schema.messages)
         ]
-        instances = [part.instance for part in self.parts]
+        instances = {part.id: part.instance for part in self.parts}
         told = [
-            Told(row.name, instances[row.idx], row.generation, row.usage_s, row.done_s)
+            Told(row.name, instances[row.consumable], row.generation, row.usage_s, row.done_s)
             for row in store.rows(schema.queue, state="sent")
-            if row.idx is not None
+            if row.consumable is not None
         ]
         return Record(
             scenario=self.scenario,

@@ -43,6 +43,7 @@ class Report:
 class Part:
     """A consumable of the product, with the name a person calls it by."""
 
+    id: int
     instance: str
     name: str
     input: str

@@ -123,14 +123,13 @@ class Relay:
 
     def holdings(self) -> Holdings:
         """Return what the relay holds now."""
-        names: dict[str, list[str]] = {}
+        names: dict[str, dict[int, str]] = {}
         for row in self.store.rows(schema.devices):
             if row.about is not None:
-                names[row.device] = [consumable.instance for consumable in wire.decode_about(row.about).consumables]
+                names[row.device] = {part.id: part.instance for part in wire.decode_about(row.about).consumables}
         used = []
         for row in self.store.rows(schema.usage):
-            known = names.get(row.device, [])
-            instance = known[row.idx] if row.idx < len(known) else str(row.idx)
+            instance = names.get(row.device, {}).get(row.consumable, str(row.consumable))
             used.append(
                 AcceptedUsage(
                     row.device,

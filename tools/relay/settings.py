@@ -1,71 +1,130 @@
-"""What a relay can be told; each has a default, a command-line option and an environment variable (see __main__.py)."""
+"""What a relay can be told, and from where: the command line, else the environment, else a secret's file, else the
+settings file, else the default below. Each field is an option of `run` and the variable RELAY_ and its name.
+
+A secret's file is named `relay_` and the setting, in systemd's credentials folder or a container's /run/secrets. The
+settings file is TOML with the fields' names (tools/relay/deploy/relay.toml shows it), named by --settings or
+RELAY_SETTINGS.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 Clock = Callable[[], float]
 
 CUMULATIVE, INCREMENT = "cumulative", "increment"
+PREFIX = "RELAY_"
+CONTAINER_SECRETS = "/run/secrets"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All durations in seconds of the relay's clock, unless said otherwise."""
-
-    broker: str = "127.0.0.1:1883"
-    broker_user: str | None = None
-    broker_password: str | None = None
-    broker_ca: str | None = None
-    topic_root: str = "wearmeter"
-    shared_group: str | None = None
-    """Name of an MQTT 5 shared subscription, for several relays on one broker; None: MQTT 3.1.1, all messages."""
-    store: str = "sqlite:///build/relay/relay.sqlite3"
-    gateway: str | None = None
-    """Base URL that every event goes to with `token`; None: by the customer's region, with that customer's token."""
-    token: str | None = None
-    test_gateway: str | None = None
-    """Where events of devices marked as test go, with the token `test`; None: nowhere."""
-    usage: str = CUMULATIVE
-    gap_wait_s: int = 3600
-    """How long a report of a newer part waits for the replacement that the sequence says is missing."""
-    resends: int = 3
-    resend_after_s: float = 1.0
-    pause_s: float = 300.0
-    """Between rounds of resends, for an event that may not be given up."""
-    unreachable_after_s: float = 5.0
-    """Before an event is tried again that got no answer at all."""
-    lease_s: float = 60.0
-    command_resend_s: float = 30.0
-    key: str | None = None
-    """Fernet key (several, comma-separated, newest first) that tokens are encrypted with."""
-    region: str = "NA"
-    """Of the customers that this skill is granted: NA, EU or FE."""
-    lwa: str = "https://api.amazon.com"
-    lwa_client_id: str | None = None
-    lwa_client_secret: str | None = None
-    refresh_ahead_s: float = 300.0
-    web: str | None = None
-    """HOST:PORT to serve the pages and the metrics at; None: neither."""
-    web_token: str | None = None
-    """What somebody must know to read them, at least 16 characters."""
-    deliver: bool = True
-    """False: this process accepts and acknowledges, and leaves the queue to another."""
+def _secret(description: str) -> Any:
+    """A setting that is never printed."""
+    return Field(default=None, repr=False, description=description)
 
 
-def from_environment() -> Settings:
-    """Return the settings with those that RELAY_ and the setting's name give. Raises ValueError for a bad number."""
-    values: dict[str, Any] = {}
-    for field in fields(Settings):
-        text = os.environ.get(f"RELAY_{field.name.upper()}")
-        if text is not None:
-            convert: dict[type, Callable[[str], Any]] = {bool: _truth, int: int, float: float}
-            values[field.name] = convert.get(type(field.default), str)(text)
-    return Settings(**values)
+class Settings(BaseModel):
+    """All durations in seconds of the relay's clock, unless said otherwise. Raises ValueError for a bad value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    broker: str = Field(default="127.0.0.1:1883", description="MQTT broker, HOST:PORT.")
+    broker_user: str | None = Field(default=None, description="User name at the broker.")
+    broker_password: str | None = _secret("Password at the broker.")
+    broker_ca: str | None = Field(
+        default=None, description="File of the CA that signed the broker's certificate; turns TLS on."
+    )
+    topic_root: str = Field(default="wearmeter", description="Topics are ROOT/DEVICE/up, down, status, about.")
+    shared_group: str | None = Field(
+        default=None, description="Share the load with other relays: MQTT 5 shared subscription of this name."
+    )
+    store: str = Field(
+        default="sqlite:///build/relay/relay.sqlite3",
+        repr=False,  # its URL may hold a password
+        description="Database: sqlite:///FILE or postgresql://USER@HOST/NAME.",
+    )
+    gateway: str | None = Field(
+        default=None,
+        description="Base URL that every event goes to with --token, instead of that of the owner's region.",
+    )
+    token: str | None = _secret("Bearer token for --gateway, if one serves all.")
+    test_gateway: str | None = Field(
+        default=None,
+        description="Base URL for events of test devices, with the token `test`; without it they go nowhere.",
+    )
+    usage: Literal["cumulative", "increment"] = Field(
+        default="cumulative", description="What usage tells: the time since the part was fitted, or since last told."
+    )
+    gap_wait_s: int = Field(
+        default=3600, description="How long a report of a new part waits for its missing replacement."
+    )
+    resends: int = Field(default=3, description="Resends of an event that the gateway refused for a passing reason.")
+    resend_after_s: float = Field(default=1.0, description="Before the first of them; each next waits twice as long.")
+    pause_s: float = Field(
+        default=300.0, description="Between rounds of resends, for an event that may not be given up."
+    )
+    unreachable_after_s: float = Field(
+        default=5.0, description="Before an event is tried again that got no answer at all."
+    )
+    lease_s: float = Field(
+        default=60.0, description="How long one relay keeps the others off an event that it is sending."
+    )
+    command_resend_s: float = Field(
+        default=30.0, description="Before a command is sent again that a device has not answered."
+    )
+    key: str | None = _secret("Fernet key for the customers' tokens (several: comma-separated, newest first).")
+    region: Literal["NA", "EU", "FE"] = Field(
+        default="NA", description="Region of the customers that this skill is granted."
+    )
+    lwa: str = Field(default="https://api.amazon.com", description="Base URL of Login with Amazon.")
+    lwa_client_id: str | None = Field(default=None, description="The skill's client id at Login with Amazon.")
+    lwa_client_secret: str | None = _secret("Its secret.")
+    refresh_ahead_s: float = Field(default=300.0, description="How long before its end an access token is refreshed.")
+    web: str | None = Field(default=None, description="Serve the pages and the metrics at HOST:PORT.")
+    web_token: str | None = _secret("What somebody must know to read them, at least 16 characters.")
+    deliver: bool = Field(
+        default=True, description="Send the queue to the gateway; without it, this process leaves that to another."
+    )
 
 
-def _truth(text: str) -> bool:
-    return text.lower() not in ("0", "false", "no", "")
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if not field.repr)
+
+
+class _Outside(Settings, BaseSettings):
+    """The same, as pydantic-settings wants it to look its sources up."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
+
+
+def load(file: str | None = None, **given: Any) -> Settings:
+    """Return the settings: those given, else from outside as this module's docstring says.
+
+    `file` is the settings file, None for that of RELAY_SETTINGS. Raises ValueError, in one line that shows no value.
+    """
+    file = file or os.environ.get(f"{PREFIX}SETTINGS")
+    if file and not Path(file).is_file():
+        raise ValueError(f"there is no settings file {file}")
+    folders = [os.environ.get("CREDENTIALS_DIRECTORY"), CONTAINER_SECRETS]
+    secrets = [folder for folder in folders if folder and Path(folder).is_dir()]
+    try:
+        written = TomlConfigSettingsSource(_Outside, Path(file) if file else None)()
+    except ValueError as error:
+        raise ValueError(f"settings file {file}: {error}") from None
+    environment = EnvSettingsSource(_Outside)()
+    try:
+        return Settings(**{**written, **SecretsSettingsSource(_Outside, secrets)(), **environment, **given})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(step) for step in first["loc"])
+        raise ValueError(f"setting {name!r}: {first['msg']}") from None

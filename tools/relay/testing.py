@@ -15,9 +15,24 @@ from tools.relay.core import wire
 
 NOW_S = 1782900000  # 2026-07-01T10:00:00Z
 EPOCH = 549852673
-DUST_FILTER = ["Sensor.DustFilter", "suction", 150, None, [["en-US", "Dust filter"], ["fr-FR", "Filtre à poussière"]]]
-BRUSH = ["Sensor.Brush", "brush", 300, None, [["en-US", "Brush"]]]
-ABOUT: list[Any] = [1, "VPM1", "Vacuum Plus", "Smart vacuum cleaner", "SN-0001", "0.1.0", [DUST_FILTER, BRUSH]]
+DUST_FILTER = [
+    1,
+    "Sensor.DustFilter",
+    "suction",
+    150,
+    None,
+    [["en-US", "Dust filter"], ["fr-FR", "Filtre à poussière"]],
+]
+BRUSH = [2, "Sensor.Brush", "brush", 300, None, [["en-US", "Brush"]]]
+ABOUT: list[Any] = [
+    wire.VERSION,
+    "VPM1",
+    "Vacuum Plus",
+    "Smart vacuum cleaner",
+    "SN-0001",
+    "0.1.0",
+    [DUST_FILTER, BRUSH],
+]
 
 
 class Clock:
@@ -31,16 +46,21 @@ class Clock:
 
 
 def report(sequence: int, *totals: int, at: Any = NOW_S, epoch: int = EPOCH, faults: int = 0, merged: int = 0) -> bytes:
-    """Return the payload of a report; `totals` are lifetime_s, generation, used_s of each consumable."""
+    """Return the payload of a report; `totals` are lifetime_s, generation, used_s of consumables 1, 2 and so on."""
     more = [merged] if merged else []
-    return wire.encode([1, wire.REPORT, epoch, sequence, at, faults, list(totals), *more])
+    quads: list[int] = []
+    for start in range(0, len(totals), 3):
+        quads += [1 + start // 3, *totals[start : start + 3]]
+    return wire.encode([wire.VERSION, wire.REPORT, epoch, sequence, at, faults, quads, *more])
 
 
 def replacement(
-    sequence: int, index: int, generation: int, lifetime_s: int, used_s: int, at: Any = NOW_S, epoch: int = EPOCH
+    sequence: int, consumable: int, generation: int, lifetime_s: int, used_s: int, at: Any = NOW_S, epoch: int = EPOCH
 ) -> bytes:
     """Return the payload of a replacement by button."""
-    return wire.encode([1, wire.REPLACEMENT, epoch, sequence, at, 0, index, generation, lifetime_s, used_s, 0])
+    return wire.encode(
+        [wire.VERSION, wire.REPLACEMENT, epoch, sequence, at, 0, consumable, generation, lifetime_s, used_s, 0]
+    )
 
 
 class FakeDevice:
@@ -56,7 +76,7 @@ class FakeDevice:
     def connect(self, nonce: int = 1, epoch: int = EPOCH) -> FakeDevice:
         """Come online as the firmware does: subscribe to down, then say a status whose will is its end."""
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
-        self._client.will_set(self._topic("status"), wire.encode([1, 0, nonce]), qos=1, retain=True)
+        self._client.will_set(self._topic("status"), wire.encode([wire.VERSION, 0, nonce]), qos=1, retain=True)
         subscribed = threading.Event()
         self._client.on_message = self._on_message
         self._client.on_connect = lambda client, *_: client.subscribe(self._topic("down"), qos=1)
@@ -64,7 +84,7 @@ class FakeDevice:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         assert subscribed.wait(20), "no broker"
-        status = [1, 1, nonce, epoch, 0, 0, 3, 1, "0.1.0", 1, 0]
+        status = [wire.VERSION, 1, nonce, epoch, 0, 0, 3, 1, "0.1.0", 1, 0]
         self.publish("status", wire.encode(status), retain=True)
         return self
 

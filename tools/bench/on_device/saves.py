@@ -109,7 +109,7 @@ class Ours:
             raise OSError("not saved")
         self.ledger.saved()
         if self.day and number % self.day == 0:
-            sequence = self.outbox.add(wire.REPORT, [[1, 1, 1, 2, 1, 2]], 1782900000, 1782900000, 0)
+            sequence = self.outbox.add(wire.REPORT, [[1, 1, 1, 1, 2, 2, 1, 2]], 1782900000, 1782900000, 0)
             self.outbox.acknowledge(self.ledger.epoch, sequence)
 
 

@@ -32,7 +32,7 @@ class Accounts:
         try:
             self._cipher = MultiFernet([Fernet(key.strip()) for key in (settings.key or "").split(",")])
         except ValueError as error:
-            raise ValueError("the key is not one made by `python -m tools.relay new-key`") from error
+            raise ValueError("the key is not one made by `wearmeter-relay new-key`") from error
         if settings.region not in REGIONS:
             raise ValueError(f"region {settings.region!r} is not one of {', '.join(REGIONS)}")
 

@@ -135,13 +135,14 @@ class Fleet:
             newest: dict[int, Any] = {}
             wanted = select(queue).where(queue.c.device == device, queue.c.name.in_(SENSOR_EVENTS)).order_by(queue.c.id)
             for row in connection.execute(wanted).all():
-                newest[row.idx] = row
+                newest[row.consumable] = row
             rows = [
                 queued(
-                    device, row.name, self.store.clock(), epoch=row.epoch, idx=index, generation=row.generation,
+                    device, row.name, self.store.clock(), epoch=row.epoch, consumable=consumable,
+                    generation=row.generation,
                     usage_s=row.usage_s, utc_s=row.utc_s, estimated=row.estimated, inferred=row.inferred,
                 )
-                for index, row in sorted(newest.items())
+                for consumable, row in sorted(newest.items())
                 if row.name == events.CONSUMED
             ]  # fmt: skip
             if rows:
@@ -209,7 +210,7 @@ def _overtaken(row: Row[Any], rows: list[Row[Any]]) -> bool:
     """Whether a newer event of the same part has been told. A replacement is overtaken only by the next replacement."""
     return any(
         later.id > row.id
-        and (later.idx, later.epoch) == (row.idx, row.epoch)
+        and (later.consumable, later.epoch) == (row.consumable, row.epoch)
         and later.state != DEAD
         and (row.name == events.CONSUMED or later.name == events.REPLACED)
         for later in rows

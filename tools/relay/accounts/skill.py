@@ -18,7 +18,7 @@ from tools.relay.accounts.accounts import Accounts
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import events
 from tools.relay.delivery.lwa import LwaRefused, LwaUnreachable
-from tools.relay.settings import Settings, from_environment
+from tools.relay.settings import Settings, load
 from tools.relay.store.store import Store
 
 log = logs.logger(__name__)
@@ -137,7 +137,7 @@ def open_skill(settings: Settings, store: Store | None = None) -> Skill:
 
 @cache
 def _from_environment() -> Skill:
-    return open_skill(from_environment())
+    return open_skill(load())
 
 
 def handler(directive: dict[str, Any], context: Any = None) -> dict[str, Any]:

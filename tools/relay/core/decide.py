@@ -28,6 +28,7 @@ class Fact:
 
     sequence: int
     generation: int
+    lifetime_s: int
     used_s: int
     utc_s: int
     estimated: bool
@@ -86,11 +87,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Device:
-    """What the relay knows of the sender: its current epoch, that of its latest status, how many consumables it has."""
+    """What the relay knows of the sender: its current epoch, that of its latest status, the ids of its consumables."""
 
     epoch: int | None = None
     status_epoch: int | None = None
-    consumables: int | None = None
+    consumables: frozenset[int] | None = None
+
+    def tells(self, consumable: int) -> bool:
+        """Whether Alexa is told of it: a part that the product no longer has keeps its counts here, in silence."""
+        return self.consumables is None or consumable in self.consumables
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Event:
     """An Alexa event to queue. `usage_s` is that of the fitted part; a replacement's `generation` is the new part."""
 
     name: str
-    index: int
+    consumable: int
     generation: int
     usage_s: int | None
     utc_s: int
@@ -110,7 +115,7 @@ class Event:
 class Usage:
     """The accepted use of one part; `replaced_utc_s` once it was taken out."""
 
-    index: int
+    consumable: int
     generation: int
     used_s: int
     replaced_utc_s: int | None = None
@@ -145,8 +150,6 @@ def decide(
     reason = _impossible_time(message.time, now_s)
     if not reason and state is None and device.epoch is not None and device.status_epoch not in (None, message.epoch):
         reason = "epoch is neither known nor that of the latest status"
-    if not reason and device.consumables is not None and _highest_index(message) >= device.consumables:
-        reason = "no such consumable"
     first = message.sequence - (message.merged if isinstance(message, Report) else 0)
     epoch = copy.deepcopy(state) if state is not None else Epoch(contiguous=first - 1)
     facts = _facts(message, now_s)
@@ -161,14 +164,13 @@ def decide(
     decision = Decision(ACCEPTED, current=current, epoch=epoch, sample=_estimate(message, now_s))
     epoch.hold(first, message.sequence, now_s)
     epoch.give_up_gaps(now_s, gap_wait_s)
-    late = [not current or _is_late(epoch.parts.get(index), fact) for index, fact in facts]
+    late = [not current or _is_late(epoch.parts.get(consumable), fact) for consumable, fact in facts]
     decision.late = bool(late) and all(late)
-    for index, fact in facts:
-        _take(epoch, message, index, fact)
-    for index in sorted(epoch.parts):
-        _tell(epoch, index, decision)
-    if not current:
-        decision.events.clear()
+    for consumable, fact in facts:
+        _take(epoch, message, consumable, fact)
+    for consumable in sorted(epoch.parts):
+        _tell(epoch, consumable, decision)
+    decision.events = [event for event in decision.events if current and device.tells(event.consumable)]
     return decision
 
 
@@ -187,17 +189,11 @@ def _impossible_time(time: Time, now_s: int) -> str:
     return ""
 
 
-def _highest_index(message: Up) -> int:
-    if isinstance(message, Report):
-        return len(message.totals) - 1
-    return message.index if isinstance(message, Replacement) else -1
-
-
 def _impossible_totals(epoch: Epoch, message: Up, now_s: int) -> str:
     """Return why the totals cannot be true beside newer or older ones of the same epoch, or ''."""
     if isinstance(message, Report):
-        for index, total in enumerate(message.totals):
-            part = epoch.parts.get(index)
+        for total in message.totals:
+            part = epoch.parts.get(total.id)
             if total.used_s > total.lifetime_s:
                 return "a part used for longer than its device"
             if part is None or message.sequence < part.seen_sequence:
@@ -214,7 +210,7 @@ def _impossible_totals(epoch: Epoch, message: Up, now_s: int) -> str:
     if isinstance(message, Replacement):
         if message.used_s > message.lifetime_s:
             return "a part used for longer than its device"
-        part = epoch.parts.get(message.index)
+        part = epoch.parts.get(message.id)
         if part is not None and message.sequence > part.seen_sequence:
             # No comparison of totals: reports sent while the replacement could be undone still count the old part.
             skipped = message.generation - 1 - part.generation
@@ -259,12 +255,15 @@ def _facts(message: Up, now_s: int) -> list[tuple[int, Fact]]:
     utc_s, estimated = _estimate(message, now_s)
     if isinstance(message, Report):
         return [
-            (index, Fact(message.sequence, total.generation, total.used_s, utc_s, estimated, replacement=False))
-            for index, total in enumerate(message.totals)
+            (
+                total.id,
+                Fact(message.sequence, total.generation, total.lifetime_s, total.used_s, utc_s, estimated, False),
+            )
+            for total in message.totals
         ]
     if isinstance(message, Replacement):
-        fact = Fact(message.sequence, message.generation, message.used_s, utc_s, estimated, replacement=True)
-        return [(message.index, fact)]
+        fact = Fact(message.sequence, message.generation, message.lifetime_s, message.used_s, utc_s, estimated, True)
+        return [(message.id, fact)]
     assert isinstance(message, (FaultTransition, Answer))
     return []
 
@@ -273,17 +272,15 @@ def _is_late(part: Part | None, fact: Fact) -> bool:
     return part is not None and fact.sequence < part.told_sequence
 
 
-def _take(epoch: Epoch, message: Up, index: int, fact: Fact) -> None:
+def _take(epoch: Epoch, message: Up, consumable: int, fact: Fact) -> None:
     """Note the fact, to be told in its turn. The first fact of a consumable is where the relay begins: nothing is
     inferred about parts before it."""
-    part = epoch.parts.get(index)
+    part = epoch.parts.get(consumable)
     if part is None:
-        part = epoch.parts[index] = Part(told_generation=fact.generation - fact.replacement)
+        part = epoch.parts[consumable] = Part(told_generation=fact.generation - fact.replacement)
     if fact.sequence > part.seen_sequence:
-        lifetime_s = message.totals[index].lifetime_s if isinstance(message, Report) else part.lifetime_s
-        if isinstance(message, Replacement):
-            lifetime_s = max(lifetime_s, message.lifetime_s)
-        part.seen_sequence, part.generation, part.lifetime_s = fact.sequence, fact.generation, lifetime_s
+        part.seen_sequence, part.generation = fact.sequence, fact.generation
+        part.lifetime_s = fact.lifetime_s if not fact.replacement else max(part.lifetime_s, fact.lifetime_s)
         part.used_s = 0 if fact.replacement else fact.used_s
         if message.time.not_before is not None:
             part.seen_not_before_s = message.time.not_before
@@ -292,8 +289,8 @@ def _take(epoch: Epoch, message: Up, index: int, fact: Fact) -> None:
         part.pending.sort(key=lambda waiting: waiting.sequence)
 
 
-def _tell(epoch: Epoch, index: int, decision: Decision) -> None:
-    part = epoch.parts[index]
+def _tell(epoch: Epoch, consumable: int, decision: Decision) -> None:
+    part = epoch.parts[consumable]
     while part.pending:
         fact = part.pending[0]
         unknown = fact.generation - part.told_generation - fact.replacement
@@ -304,23 +301,26 @@ def _tell(epoch: Epoch, index: int, decision: Decision) -> None:
         if unknown < 0:
             continue
         for _ in range(unknown):
-            _tell_replacement(part, index, replace(fact, estimated=True), decision, inferred=True)
+            _tell_replacement(part, consumable, replace(fact, estimated=True), decision, inferred=True)
         if fact.replacement:
             if part.told_used_s is None or fact.used_s > part.told_used_s:
                 decision.events.append(
-                    Event(CONSUMED, index, part.told_generation, fact.used_s, fact.utc_s, fact.estimated)
+                    Event(CONSUMED, consumable, part.told_generation, fact.used_s, fact.utc_s, fact.estimated)
                 )
             part.told_used_s = fact.used_s
-            _tell_replacement(part, index, fact, decision)
+            _tell_replacement(part, consumable, fact, decision)
         elif part.told_used_s is None or fact.used_s >= part.told_used_s:
             part.told_used_s = fact.used_s
-            decision.events.append(Event(CONSUMED, index, fact.generation, fact.used_s, fact.utc_s, fact.estimated))
-            decision.usages.append(Usage(index, fact.generation, fact.used_s))
+            decision.events.append(
+                Event(CONSUMED, consumable, fact.generation, fact.used_s, fact.utc_s, fact.estimated)
+            )
+            decision.usages.append(Usage(consumable, fact.generation, fact.used_s))
 
 
-def _tell_replacement(part: Part, index: int, fact: Fact, decision: Decision, inferred: bool = False) -> None:
-    decision.usages.append(Usage(index, part.told_generation, part.told_used_s or 0, fact.utc_s, inferred))
+def _tell_replacement(part: Part, consumable: int, fact: Fact, decision: Decision, inferred: bool = False) -> None:
+    decision.usages.append(Usage(consumable, part.told_generation, part.told_used_s or 0, fact.utc_s, inferred))
     part.told_generation += 1
     part.told_used_s = 0
-    decision.events.append(Event(REPLACED, index, part.told_generation, None, fact.utc_s, fact.estimated, inferred))
-    decision.usages.append(Usage(index, part.told_generation, 0))
+    event = Event(REPLACED, consumable, part.told_generation, None, fact.utc_s, fact.estimated, inferred)
+    decision.events.append(event)
+    decision.usages.append(Usage(consumable, part.told_generation, 0))

@@ -40,17 +40,17 @@ class Left:
 
 
 def history(messages: Iterable[tuple[wire.Up, int, bool]]) -> dict[int, list[Point]]:
-    """Return each consumable's points from (message, time of its sample, whether that is estimated), oldest first."""
+    """Return points by a consumable's id, oldest first, from (message, time of its sample, is that estimated)."""
     points: dict[int, list[Point]] = {}
     for message, utc_s, estimated in messages:
         if isinstance(message, wire.Report):
-            for index, total in enumerate(message.totals):
-                known = points.setdefault(index, [])
+            for total in message.totals:
+                known = points.setdefault(total.id, [])
                 known.append(Point(utc_s, message.epoch, total.generation, total.used_s, total.lifetime_s, estimated))
         elif isinstance(message, wire.Replacement):
             before = (utc_s, message.epoch, message.generation - 1, message.used_s, message.lifetime_s, estimated)
             after = (utc_s, message.epoch, message.generation, 0, message.lifetime_s, estimated)
-            points.setdefault(message.index, []).extend([Point(*before), Point(*after, new=True)])
+            points.setdefault(message.id, []).extend([Point(*before), Point(*after, new=True)])
     return points
 
 

@@ -8,13 +8,14 @@ acknowledged, so that the device's queue goes on behind it. Host_tests/vectors/w
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import cbor2
 
-VERSION = 1
+VERSION = 2
 REPORT, REPLACEMENT, FAULT, ANSWER = 1, 2, 3, 4
 ACK, WELCOME, COMMAND = 1, 2, 3
 REPLACED, UNDO, REPORT_NOW = 1, 2, 3
@@ -27,6 +28,7 @@ MAX_ID = (1 << 30) - 1
 MAX_UINT = (1 << 32) - 1
 MAX_GENERATION = 65535
 MAX_CONSUMABLES = 8
+MAX_CONSUMABLE_ID = 255
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _LOCALE = re.compile(r"[a-z]{2}-[A-Z]{2}")
@@ -54,8 +56,9 @@ class Time:
 
 @dataclass(frozen=True)
 class Total:
-    """One consumable in a report: its seconds in all, the number of the fitted part, the seconds that one was used."""
+    """The consumable `id` in a report: its seconds in all, the number of the fitted part, the seconds that was used."""
 
+    id: int
     lifetime_s: int
     generation: int
     used_s: int
@@ -79,7 +82,7 @@ class Report(_Up):
 class Replacement(_Up):
     """`generation` is the new one (from 2); `lifetime_s` and `used_s` are those of the moment of replacement."""
 
-    index: int
+    id: int
     generation: int
     lifetime_s: int
     used_s: int
@@ -131,6 +134,7 @@ class Offline:
 
 @dataclass(frozen=True)
 class Consumable:
+    id: int
     instance: str
     input: str
     rated_life_h: int
@@ -167,23 +171,13 @@ def _up_body(kind: int, fields: list[Any], epoch: int, sequence: int, payload: b
     time = _time(_field(fields, 4, "time"))
     faults = _uint(fields, 5, 0, MAX_UINT, "faults")
     if kind == REPORT:
-        flat = _field(fields, 6, "totals")
-        if not isinstance(flat, list) or len(flat) % 3 or not 1 <= len(flat) // 3 <= MAX_CONSUMABLES:
-            raise Refused("malformed", "totals are not 1 to 8 triples")
-        totals = tuple(
-            Total(
-                _uint(flat, at, 0, MAX_UINT, "lifetime"),
-                _uint(flat, at + 1, 1, MAX_GENERATION, "generation"),
-                _uint(flat, at + 2, 0, MAX_UINT, "used"),
-            )
-            for at in range(0, len(flat), 3)
-        )
+        totals = _totals(_field(fields, 6, "totals"))
         merged = _uint(fields, 7, 0, sequence - 1, "merged") if len(fields) > 7 else 0
         known, message = 8, Report(epoch, sequence, time, faults, totals, merged)
     elif kind == REPLACEMENT:
         known, message = 11, Replacement(  # type: ignore[assignment]
             epoch, sequence, time, faults,
-            index=_uint(fields, 6, 0, MAX_CONSUMABLES - 1, "index"),
+            id=_uint(fields, 6, 1, MAX_CONSUMABLE_ID, "id"),
             generation=_uint(fields, 7, 2, MAX_GENERATION, "generation"),
             lifetime_s=_uint(fields, 8, 0, MAX_UINT, "lifetime"),
             used_s=_uint(fields, 9, 0, MAX_UINT, "used"),
@@ -197,6 +191,23 @@ def _up_body(kind: int, fields: list[Any], epoch: int, sequence: int, payload: b
         known, message = 8, Answer(epoch, sequence, time, faults, number, _uint(fields, 7, 0, 3, "result"))  # type: ignore[assignment]
     _require_deterministic(fields, known, payload)
     return message
+
+
+def _totals(flat: Any) -> tuple[Total, ...]:
+    if not isinstance(flat, list) or len(flat) % 4 or not 1 <= len(flat) // 4 <= MAX_CONSUMABLES:
+        raise Refused("malformed", "totals are not 1 to 8 quads")
+    totals = tuple(
+        Total(
+            _uint(flat, at, 1, MAX_CONSUMABLE_ID, "id"),
+            _uint(flat, at + 1, 0, MAX_UINT, "lifetime"),
+            _uint(flat, at + 2, 1, MAX_GENERATION, "generation"),
+            _uint(flat, at + 3, 0, MAX_UINT, "used"),
+        )
+        for at in range(0, len(flat), 4)
+    )
+    if any(later.id <= earlier.id for earlier, later in itertools.pairwise(totals)):
+        raise Refused("malformed", "totals are not in ascending order of id")
+    return totals
 
 
 def decode_status(payload: bytes) -> Online | Offline:
@@ -228,6 +239,8 @@ def decode_about(payload: bytes) -> About:
     consumables = tuple(_consumable(row) for row in rows)
     if len({consumable.instance for consumable in consumables}) != len(consumables):
         raise Refused("malformed", "two consumables with one instance")
+    if len({consumable.id for consumable in consumables}) != len(consumables):
+        raise Refused("malformed", "two consumables with one id")
     return About(
         model=_text(fields, 1, 1, 256, "model"),
         manufacturer=_text(fields, 2, 1, 128, "manufacturer"),
@@ -241,7 +254,7 @@ def decode_about(payload: bytes) -> About:
 def _consumable(row: Any) -> Consumable:
     if not isinstance(row, list):
         raise Refused("malformed", "a consumable is not an array")
-    names = _field(row, 4, "names")
+    names = _field(row, 5, "names")
     if not isinstance(names, list) or not names:
         raise Refused("malformed", "a consumable without a name")
     pairs = []
@@ -253,12 +266,13 @@ def _consumable(row: Any) -> Consumable:
             raise Refused("malformed", "a locale is not like en-US")
         pairs.append((locale, _text(pair, 1, 1, 128, "name")))
     return Consumable(
-        instance=_text(row, 0, 1, 64, "instance"),
-        input=_text(row, 1, 1, 64, "input"),
-        rated_life_h=_uint(row, 2, 0, MAX_UINT, "rated life"),
+        id=_uint(row, 0, 1, MAX_CONSUMABLE_ID, "id"),
+        instance=_text(row, 1, 1, 64, "instance"),
+        input=_text(row, 2, 1, 64, "input"),
+        rated_life_h=_uint(row, 3, 0, MAX_UINT, "rated life"),
         replenishment_id=None
-        if _field(row, 3, "replenishment id") is None
-        else _text(row, 3, 1, 256, "replenishment id"),
+        if _field(row, 4, "replenishment id") is None
+        else _text(row, 4, 1, 256, "replenishment id"),
         names=tuple(pairs),
     )
 

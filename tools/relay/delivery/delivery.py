@@ -109,10 +109,10 @@ class Delivery:
             return events.add_or_update_report(row.message_id, token, json.loads(row.body))
         if row.name == "DeleteReport":
             return events.delete_report(row.message_id, token, json.loads(row.body))
-        consumables = wire.decode_about(row.about).consumables
-        if row.idx >= len(consumables):
+        instances = {part.id: part.instance for part in wire.decode_about(row.about).consumables}
+        if row.consumable not in instances:
             raise NoRoute("the device no longer has this consumable")
-        instance = consumables[row.idx].instance
+        instance = instances[row.consumable]
         if row.name == events.REPLACED:
             return events.inventory_replaced(row.message_id, row.device, token, instance, row.utc_s)
         usage_s = row.usage_s

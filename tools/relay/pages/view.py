@@ -64,7 +64,7 @@ class Change:
 class Part:
     """A consumable as it is fitted now."""
 
-    index: int
+    id: int
     instance: str
     name: str
     rated_s: int
@@ -85,12 +85,12 @@ class Part:
 
 @dataclass
 class Unit:
-    """A device; `about` is None until it has described itself."""
+    """A device; `about` is None until it has described itself. `parts` are by id, the product's in its order first."""
 
     row: Row[Any]
     about: wire.About | None
     faults: list[str]
-    parts: list[Part]
+    parts: dict[int, Part]
     silent: bool
     aside: int = 0
     dead: int = 0
@@ -100,7 +100,9 @@ class Unit:
     def worst(self) -> Part | None:
         """The part with the least of its rated life left."""
         return max(
-            (part for part in self.parts if part.known and part.share), key=lambda part: part.share or 0, default=None
+            (part for part in self.parts.values() if part.known and part.share),
+            key=lambda part: part.share or 0,
+            default=None,
         )
 
 
@@ -224,18 +226,18 @@ class View:
         units = {}
         for row in rows:
             about = wire.decode_about(row.about) if row.about is not None else None
-            parts = [
-                Part(index, consumable.instance, _name(consumable), consumable.rated_life_h * 3600)
-                for index, consumable in enumerate(about.consumables if about is not None else ())
-            ]
+            parts = {
+                part.id: Part(part.id, part.instance, _name(part), part.rated_life_h * 3600)
+                for part in (about.consumables if about is not None else ())
+            }
             silent = row.last_seen_s < self.clock() - SILENT_S
             units[row.device] = Unit(row, about, names.faults(row.faults), parts, silent)
         used = select(usage).join(devices, (devices.c.device == usage.c.device) & (devices.c.epoch == usage.c.epoch))
         for found in connection.execute(used.where(usage.c.device.in_(here)).order_by(usage.c.generation)):
-            parts = units[found.device].parts
-            for index in range(len(parts), found.idx + 1):
-                parts.append(Part(index, f"consumable {index}", f"Consumable {index}", 0))
-            part = parts[found.idx]
+            unit = units[found.device]
+            if found.consumable not in unit.parts:
+                unit.parts[found.consumable] = _unnamed(found.consumable, gone=unit.about is not None)
+            part = unit.parts[found.consumable]
             part.generation, part.used_s, part.known = found.generation, found.used_s, True
             part.gateway_s = found.gateway_s
             if found.replaced_s is not None:
@@ -267,18 +269,18 @@ class View:
             if not isinstance(message, wire.Unreadable):
                 decoded.append((message, row.sample_s, row.estimated))
         estimated = {
-            (point.epoch, index, point.generation)
-            for index, points in wear.history(decoded).items()
+            (point.epoch, consumable, point.generation)
+            for consumable, points in wear.history(decoded).items()
             for point in points
             if point.new and point.estimated
         }
-        for index, points in wear.history(decoded).items():
-            if index < len(unit.parts):
-                part = unit.parts[index]
+        for consumable, points in wear.history(decoded).items():
+            if consumable in unit.parts:
+                part = unit.parts[consumable]
                 part.points, part.rate_s = points, wear.daily_use_s(points)
                 part.left = wear.left(points, part.used_s, part.rated_s, self.clock())
                 for change in part.changes:
-                    change.estimated |= (unit.row.epoch, index, change.generation) in estimated
+                    change.estimated |= (unit.row.epoch, consumable, change.generation) in estimated
 
 
 def _asides(connection: Connection, page: int, device: str | None = None) -> tuple[list[tuple[Row[Any], str]], bool]:
@@ -296,6 +298,13 @@ def _decoded(payload: bytes) -> str:
     except Exception:  # whatever a hostile payload does to the decoder, the page shows it
         text = payload.hex(" ")
     return text if len(text) <= 240 else text[:240] + "…"
+
+
+def _unnamed(consumable: int, gone: bool) -> Part:
+    """A part without a description: the device has given none yet, or its product no longer has it."""
+    return Part(
+        consumable, "not in the product any more" if gone else "not described yet", f"Consumable {consumable}", 0
+    )
 
 
 def _name(consumable: wire.Consumable) -> str:

@@ -172,7 +172,8 @@ class _Pages:
         if found is None:
             return Response("no such device has been heard of\n", 404, media_type="text/plain")
         parts = [
-            (part, chart.curve(part.points, part.rated_s, part.rate_s, self.clock())) for part in found["unit"].parts
+            (part, chart.curve(part.points, part.rated_s, part.rate_s, self.clock()))
+            for part in found["unit"].parts.values()
         ]
         box = {"left": chart.LEFT, "right": chart.RIGHT, "top": chart.TOP, "bottom": chart.BOTTOM}
         kinds = {wire.REPORT: "report", wire.REPLACEMENT: "replacement", wire.FAULT: "fault", wire.ANSWER: "answer"}

@@ -106,7 +106,7 @@ usage = Table(
     "usage", metadata,
     Column("device", String(32), primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
-    Column("idx", Integer, primary_key=True),
+    Column("consumable", Integer, primary_key=True),  # its id
     Column("generation", Integer, primary_key=True),
     Column("used_s", BigInteger, nullable=False),
     Column("replaced_s", BigInteger),
@@ -121,7 +121,7 @@ queue = Table(
     Column("name", String(32), nullable=False),
     Column("message_id", String(36), nullable=False, unique=True),
     Column("epoch", BigInteger),
-    Column("idx", Integer),
+    Column("consumable", Integer),
     Column("generation", Integer),
     Column("usage_s", BigInteger),
     Column("utc_s", BigInteger, nullable=False),

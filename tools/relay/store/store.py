@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -348,13 +348,13 @@ class _Batch:
             "faults": message.faults, "late": decision.late, "payload": payload,
         })  # fmt: skip
         for used in decision.usages:
-            self._usages[device, epoch, used.index, used.generation] = {
-                "device": device, "epoch": epoch, "idx": used.index, "generation": used.generation,
+            self._usages[device, epoch, used.consumable, used.generation] = {
+                "device": device, "epoch": epoch, "consumable": used.consumable, "generation": used.generation,
                 "used_s": used.used_s, "replaced_s": used.replaced_utc_s, "inferred": used.inferred,
             }  # fmt: skip
         for told in decision.events:
             self._queue.append(queued(
-                device, told.name, self.now_s, epoch=epoch, idx=told.index, generation=told.generation,
+                device, told.name, self.now_s, epoch=epoch, consumable=told.consumable, generation=told.generation,
                 usage_s=told.usage_s, utc_s=told.utc_s, estimated=told.estimated, inferred=told.inferred,
             ))  # fmt: skip
         if isinstance(message, wire.Answer):
@@ -391,7 +391,9 @@ def _where(statement: Any, table: Table, **equal: Any) -> Any:
 
 
 def _part(statement: Any, row: Row[Any]) -> Any:
-    return _where(statement, usage, device=row.device, epoch=row.epoch, idx=row.idx, generation=row.generation)
+    return _where(
+        statement, usage, device=row.device, epoch=row.epoch, consumable=row.consumable, generation=row.generation
+    )
 
 
 def upsert(
@@ -442,15 +444,18 @@ def _count(connection: Connection, counts: dict[str, int]) -> None:
 def queued(device: str, name: str, now_s: float, **fields: Any) -> dict[str, Any]:
     """A row of the queue. Its message id is drawn here, once, and stays the same however often it is sent."""
     row: dict[str, Any] = {
-        "device": device, "name": name, "message_id": str(uuid.uuid4()), "epoch": None, "idx": None, "generation": None,
-        "usage_s": None, "utc_s": int(now_s), "estimated": False, "inferred": False, "customer": None, "body": None,
-        "state": QUEUED, "attempts": 0, "next_try_s": 0.0, "queued_s": float(now_s), "reason": "",
+        "device": device, "name": name, "message_id": str(uuid.uuid4()), "epoch": None, "consumable": None,
+        "generation": None, "usage_s": None, "utc_s": int(now_s), "estimated": False, "inferred": False,
+        "customer": None, "body": None, "state": QUEUED, "attempts": 0, "next_try_s": 0.0, "queued_s": float(now_s),
+        "reason": "",
     }  # fmt: skip
     return row | fields
 
 
-def _consumables(about: bytes | None) -> int | None:
-    return len(wire.decode_about(about).consumables) if about is not None else None
+@lru_cache(maxsize=10_000)
+def _consumables(about: bytes | None) -> frozenset[int] | None:
+    """The ids in an about; a fleet of one model says the same about many thousand times."""
+    return frozenset(part.id for part in wire.decode_about(about).consumables) if about is not None else None
 
 
 def dump_state(epoch: core.Epoch) -> str:
@@ -462,7 +467,7 @@ def load_state(text: str) -> core.Epoch:
     """Return what `dump_state` was given."""
     fields = json.loads(text)
     parts = {}
-    for index, part in fields["parts"].items():
+    for consumable, part in fields["parts"].items():
         part["pending"] = [core.Fact(**fact) for fact in part["pending"]]
-        parts[int(index)] = core.Part(**part)
+        parts[int(consumable)] = core.Part(**part)
     return core.Epoch(fields["contiguous"], [(first, last, since) for first, last, since in fields["ahead"]], parts)

@@ -97,7 +97,7 @@ def full_outbox(unit):
     box, parts = unit.app.outbox, unit.app.ledger.consumables
     totals = []
     for part in parts:
-        totals += [part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
+        totals += [len(totals) // 4 + 1, part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
     while not box.entries or not box.entries[0][outbox.MERGED]:
         box.add_report([totals], unit.utc_s(), unit.utc_s(), 0, None, box.last_period)
     unit.run(1000)

@@ -127,8 +127,8 @@ class Truth:
         if fields[5]:
             raise Broken("a power cut alone made the faults %d reach the relay" % fields[5])
         if fields[1] == wire.REPORT:
-            for index in range(len(fields[6]) // 3):
-                lifetime_s, generation, used_s = fields[6][3 * index : 3 * index + 3]
+            for index in range(len(fields[6]) // 4):
+                _, lifetime_s, generation, used_s = fields[6][4 * index : 4 * index + 4]
                 if lifetime_s * 1000000 > self.ran_us(index, now_us) or used_s > lifetime_s or used_s < 0:
                     raise Broken("promise 1: report %s of %d us" % (fields, self.ran_us(index, now_us)))
         for _, before in self.sent:
@@ -147,13 +147,13 @@ class Truth:
         messages = sorted(self.messages(), key=lambda fields: fields[3])
         reports = [fields for fields in messages if fields[1] == wire.REPORT and fields[2] == ledger.epoch]
         totals = []
-        for part in ledger.consumables:
-            totals += [part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
+        for index, part in enumerate(ledger.consumables):
+            totals += [index + 1, part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
         if not reports or reports[-1][6] != totals:
             raise Broken("promise 3: the relay's newest report is %s, the ledger has %s" % (reports[-1:], totals))
         for older, newer in zip(reports, reports[1:]):
-            for at in range(0, len(older[6]), 3):
-                if newer[6][at] < older[6][at] or newer[6][at + 1] < older[6][at + 1]:
+            for at in range(0, len(older[6]), 4):
+                if newer[6][at + 1] < older[6][at + 1] or newer[6][at + 2] < older[6][at + 2]:
                     raise Broken("promise 4: totals went back, %s, %s" % (older, newer))
         replaced = {}
         for fields in messages:
@@ -163,7 +163,7 @@ class Truth:
         for index, stack in enumerate(self.fitted(self.acts)):
             before_ms = 0
             for at, total_ms in enumerate(stack):
-                wanted[(index, at + 2)] = [total_ms // 1000, (total_ms - before_ms) // 1000]
+                wanted[(index + 1, at + 2)] = [total_ms // 1000, (total_ms - before_ms) // 1000]
                 before_ms = total_ms
         if replaced != wanted:
             raise Broken("promise 2: the relay has the replacements %s, made were %s" % (replaced, wanted))
@@ -174,10 +174,10 @@ class Truth:
         told = [1] * len(self.inputs)
         for fields in messages:
             if fields[1] == wire.REPLACEMENT:
-                told[fields[6]] = max(told[fields[6]], fields[7])
+                told[fields[6] - 1] = max(told[fields[6] - 1], fields[7])
             elif fields[1] == wire.REPORT:
-                for index in range(len(fields[6]) // 3):
-                    if fields[6][3 * index + 1] != told[index]:
+                for index in range(len(fields[6]) // 4):
+                    if fields[6][4 * index + 2] != told[index]:
                         raise Broken("promise 4: %s after replacements %s" % (fields, told))
 
 

@@ -379,7 +379,7 @@ class Unit:
             epoch = cbor.decode(payload)[3]
             have = 0 if self.have_nothing else self.contiguous(epoch)
             self.have_nothing = False
-            self.inbox.append([1, 2, nonce, self.utc_s() + self.relay_error_s, epoch, have, crc32(b"")])
+            self.inbox.append([2, 2, nonce, self.utc_s() + self.relay_error_s, epoch, have, crc32(b"")])
             self._send_commands(nonce)
         elif branch == b"up":
             if self.lose_up:
@@ -391,14 +391,16 @@ class Unit:
                 self.lose_ack -= 1
                 return
             for _ in range(2 if self.twice else 1):
-                self.inbox.append([1, 1, nonce, self.utc_s() + self.relay_error_s, fields[2], fields[3]])
+                self.inbox.append([2, 1, nonce, self.utc_s() + self.relay_error_s, fields[2], fields[3]])
             if fields[1] == wire.ANSWER:
                 self.commands = [command for command in self.commands if command[0] != fields[6]]
             self._send_commands(nonce)
 
     def _send_commands(self, nonce):
         for number, operation, index, generation in self.commands:
-            self.inbox.append([1, 3, nonce, self.utc_s() + self.relay_error_s, number, operation, index, generation])
+            self.inbox.append(
+                [2, 3, nonce, self.utc_s() + self.relay_error_s, number, operation, index + 1, generation]
+            )
 
     def order(self, command):
         """The relay sends (number, operation, index, generation) until it is answered."""

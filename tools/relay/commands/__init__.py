@@ -1,0 +1,1 @@
+"""The command line beside `run`: what is asked of a store and told to it."""
