@@ -15,8 +15,20 @@ from pathlib import Path
 PACKAGE = "wearmeter"
 # What each bundle begins with; it takes along whatever its modules import at their top and an earlier one does not have.
 ROOTS = {
-    "wm_count": ["wearmeter.device.run"],
-    "wm_network": ["wearmeter.network.online", "wearmeter.network.tls"],
+    "wm_count": [
+        "wearmeter.device.run",
+        "wearmeter.device.attention",
+        "wearmeter.exchange.cbor",
+        "wearmeter.exchange.schedule",
+        "wearmeter.inputs.level",
+        "wearmeter.panel.panel",
+        "wearmeter.panel.light",
+        "wearmeter.state.state",
+    ],
+    "wm_start": ["wearmeter.device.wire_up"],
+    "wm_network": ["wearmeter.network.online"],
+    "wm_names": ["wearmeter.network.names", "wearmeter.network.ntp"],
+    "wm_tls": ["wearmeter.network.tls"],
     "wm_extras": [
         "wearmeter.inputs.drivers",
         "wearmeter.inputs.hardware",
@@ -137,7 +149,11 @@ def _rename(order: list[Module], wanted_elsewhere: set[tuple[str, str]]) -> None
     for module in order:
         for name in module.names:
             new = name
-            folds = name in module.constants and (module.name, name) not in wanted_elsewhere and (module.name, name) not in KEPT
+            folds = (
+                name in module.constants
+                and (module.name, name) not in wanted_elsewhere
+                and (module.name, name) not in KEPT
+            )
             if folds and not name.startswith("_"):
                 new = "_" + name
             kept = (module.name, name) in KEPT

@@ -67,7 +67,12 @@ def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str
     lines = {}
     try:
         bundles = bundle.join(firmware)
-        elsewhere = [firmware / "main.py", umqtt.TARGET, *sorted(boards.BOARDS.glob("*.py")), *sorted(PROMPT.glob("*.py"))]
+        elsewhere = [
+            firmware / "main.py",
+            umqtt.TARGET,
+            *sorted(boards.BOARDS.glob("*.py")),
+            *sorted(PROMPT.glob("*.py")),
+        ]
         names = shorten.mapping({made.name: made.text for made in bundles}, elsewhere)
         for made in bundles:
             text = build / "bundles" / f"{made.name}.py"

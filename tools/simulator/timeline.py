@@ -8,11 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tools.setup import boards
-from tools.simulator.scenario import DAY, ROOT, SECOND, Clean, Input, Scenario, ScenarioError
+from tools.simulator.scenario import DAY, SECOND, Clean, Input, Scenario, ScenarioError
 
 ADC_MAX = 65535
 

@@ -1,36 +1,27 @@
-"""Wires the rooms together: the one function that the firmware, its tests and the torture of tools/ share.
+"""One device: begins to count, goes online, and does one turn of the loop at a time.
 
-    device = wire_up(board, guard, clockwork)
-    device.begin()                   # the first tick: from here on it counts
-    device.go_online(link)           # later, once the network's modules are there
-    pause_ms = device.step()         # one turn of the loop
-
-Counting needs the board, the product and the flash, and nothing else.
+device = wire_up(board, guard)   # see wire_up.py
+device.begin()                   # the first tick: from here on it counts
+device.go_online(link, Exchange) # later, once the network's modules are there
+pause_ms = device.step()         # one turn of the loop
 """
 
-import os
 import time
-from binascii import crc32
 
 from micropython import const
 
 from wearmeter import VERSION
-from wearmeter.device import unit_files
-from wearmeter.device.attention import Attention
-from wearmeter.device.tick import PERIOD_MS, Tick
-from wearmeter.exchange import schedule, wire
-from wearmeter.flash.record import FRAME_BYTES, Record
-from wearmeter.inputs.level import LevelInput
-from wearmeter.panel.button import Button
-from wearmeter.panel.light import Light
-from wearmeter.panel.panel import Panel
-from wearmeter.state import counts, events, faults
-from wearmeter.state.clock import Clock
-from wearmeter.state.state import LEDGER_BYTES, State
+from wearmeter.device.tick import PERIOD_MS
+from wearmeter.exchange import wire
+from wearmeter.state import events, faults
 
 # The longest turn of the loop is a name look-up (3 s), a connect (15 s) and a message (8 s), all bounded.
 WATCHDOG_MS = const(90000)
 _IDLE_MS = const(500)
+
+
+class NoProduct(ValueError):
+    """Nobody knows what to count; the text says which file of the unit's has no good copy."""
 
 
 class Clockwork:
@@ -40,87 +31,6 @@ class Clockwork:
     ticks_us = time.ticks_us
     ticks_diff = time.ticks_diff
     sleep_ms = time.sleep_ms
-
-
-def wire_up(board, guard, clockwork=Clockwork, log=print):
-    """Return the device on `board`. Raises unit_files.Missing where nobody knows what to count."""
-    flags = faults.Faults()
-    fields, damaged, _ = unit_files.load("product", board.backup("product"))
-    product = unit_files.Product(fields)
-    config, config_crc = None, 0
-    try:
-        fields, config_damaged, config_crc = unit_files.load("config", board.backup("config"))
-        config = unit_files.Config(fields)
-        damaged = damaged or config_damaged
-    except unit_files.Missing as error:
-        log("wm %s" % error)
-        flags.raise_(faults.CONFIG_BAD, str(error))
-    if damaged:
-        flags.raise_(faults.CONFIG_BAD, "a copy of product or config was damaged")
-    device_id = (config and config.device) or board.device_id()
-    clock = Clock(clockwork.ticks_ms, clockwork.ticks_diff)
-    state = State(
-        [part[0] for part in product.parts],
-        clock,
-        flags,
-        Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), "counts", board.backup("counts")),
-        Record(bytearray(LEDGER_BYTES), "ledger", board.backup("ledger")),
-        schedule.report_minute(device_id),
-        config_crc,
-        log,
-    )
-    state.load(lambda: crc32(os.urandom(8)) % wire.MAX_ID + 1)
-    attention = Attention(clockwork.sleep_ms, clockwork.ticks_us, clockwork.ticks_diff)
-    inputs = _inputs(board, product, clockwork, attention)
-    panel = Panel(state, _buttons(board, product, clockwork), _light(board, product))
-    tick = Tick(
-        state,
-        inputs,
-        panel,
-        attention,
-        clockwork.ticks_ms,
-        clockwork.ticks_us,
-        clockwork.ticks_diff,
-        guard.run,
-    )
-    return Device(board, product, config, device_id, state, tick, panel, attention, guard, clockwork, log)
-
-
-def _inputs(board, product, clockwork, attention):
-    made = []
-    for place, (driver, signal, on, off, bands) in enumerate(product.inputs):
-        if driver == "level":
-            pin = board.level_input(signal, "down" if on else "up")
-            source = LevelInput(
-                pin, on, product.max_on_ms, clockwork.ticks_us, clockwork.ticks_diff, attention.prompt
-            )
-        else:
-            from wearmeter.inputs.drivers import make
-
-            source = make(board, product.max_on_ms, clockwork, driver, signal, on, off)
-        if bands:
-            from wearmeter.inputs.weight import WeightedInput
-
-            source = WeightedInput(source, bands)
-        made.append((source, tuple([at for at, part in enumerate(product.parts) if part[1] == place])))
-    return made
-
-
-def _buttons(board, product, clockwork):
-    made = []
-    for identity, _, rated_h, signal, active in product.parts:
-        if signal is not None:
-            pin = board.level_input(signal, "down" if active else "up")
-            made.append((identity, rated_h * 3600000, Button(pin, active, clockwork.ticks_diff)))
-    return made
-
-
-def _light(board, product):
-    if product.led_color is None:
-        return Light(board.output(product.led_signal), product.led_active)
-    from wearmeter.panel.pixel import Pixel
-
-    return Light(Pixel(board.pixel(product.led_signal), product.led_color), 1)
 
 
 class Device:

@@ -23,7 +23,9 @@ _WINDOW_S = const(600)
 _CALM_STEP_S = const(60)
 _PAUSE_MS = const(60000)
 TEXT_BYTES = const(200)
-_HEAD = "<BBHHHB"  # told, safe, seconds of power before each of the latest three crashes (calm since), number of crashes
+_HEAD = (
+    "<BBHHHB"  # told, safe, seconds of power before each of the latest three crashes (calm since), number of crashes
+)
 _HEAD_BYTES = const(9)
 RECORD_BYTES = const(209)
 

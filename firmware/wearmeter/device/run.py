@@ -9,16 +9,16 @@ hand gets it back by holding any of its buttons at power-on.
 """
 
 import gc
+import sys
 import time
 
 import micropython
 from micropython import const
 
 from wearmeter import VERSION
-from wearmeter.device.device import WATCHDOG_MS, wire_up
+from wearmeter.device.device import WATCHDOG_MS, NoProduct
 from wearmeter.device.guard import RECORD_BYTES, Guard
 from wearmeter.device.slots import Slots
-from wearmeter.device.unit_files import Missing
 from wearmeter.flash.record import FRAME_BYTES, Record
 from wearmeter.state import events, faults
 
@@ -39,7 +39,7 @@ def run(board, slot="", usable=(), complaint=""):
     room = "start"
     error = None
     try:
-        device = wire_up(board, guard)
+        device = _wire_up(board, guard)
         device.begin()
         if board.sealed() and not _held(device):
             micropython.kbd_intr(-1)
@@ -47,7 +47,7 @@ def run(board, slot="", usable=(), complaint=""):
         room = "loop"
         error = _loop(device, guard)
         room = guard.room
-    except Missing as missing:
+    except NoProduct as missing:
         print("wm stopped by=%s" % missing)
         board.watchdog(_PROMPT_MS)
         return
@@ -66,6 +66,15 @@ def run(board, slot="", usable=(), complaint=""):
     except KeyboardInterrupt:
         return _to_the_prompt(board)
     board.reset()
+
+
+def _wire_up(board, guard):
+    """What only the start needs is let go after it: 5 KB of heap."""
+    from wearmeter.device.wire_up import wire_up
+
+    made = wire_up(board, guard)
+    sys.modules.pop("wm_start", None)
+    return made
 
 
 def resume():

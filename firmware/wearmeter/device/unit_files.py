@@ -6,9 +6,11 @@ reformat of the file system.
 """
 
 import os
+from binascii import crc32
 
 from micropython import const
 
+from wearmeter.device.device import NoProduct
 from wearmeter.exchange import cbor
 from wearmeter.flash.record import FRAME_BYTES, Record
 
@@ -17,14 +19,8 @@ _FOLDER = "/unit"
 _MOST_BYTES = const(8192)
 
 
-class Missing(ValueError):
-    """There is no good copy of a unit's file; the text says of which."""
-
-
 def load(name, backup):
-    """Return (fields, whether a copy was damaged, CRC-32 of the payload) of the unit's file `name`. Raises Missing."""
-    from binascii import crc32
-
+    """Return (fields, whether a copy was damaged, CRC-32 of the payload) of the unit's file `name`. Raises NoProduct."""
     size = 0
     for folder in ("/a/", "/b/"):
         try:
@@ -39,12 +35,12 @@ def load(name, backup):
         found = record.load()
         size *= 2  # The backup may be larger than what is left of the files.
     if not found:
-        raise Missing("%s: no good copy in /unit/a, /unit/b or the backup (make provision)" % name)
+        raise NoProduct("%s: no good copy in /unit/a, /unit/b or the backup (make provision)" % name)
     record.back_up(found)
     payload = bytes(record.payload[:found])
     fields = cbor.decode(payload)
     if not isinstance(fields, list) or not fields or fields[0] != SCHEMA:
-        raise Missing("%s: packed for another firmware (make provision)" % name)
+        raise NoProduct("%s: packed for another firmware (make provision)" % name)
     return fields, bool(record.damaged or record.from_backup), crc32(payload) & 0xFFFFFFFF
 
 

@@ -12,6 +12,7 @@ import errno
 from micropython import const
 
 _SLICE_MS = const(5)
+NO_NAME = const(-2)  # what a look-up that fails raises, as getaddrinfo on the ESP32
 
 
 class Deadline:

@@ -22,7 +22,7 @@ import time
 from micropython import const
 
 from wearmeter.exchange import wire
-from wearmeter.network.names import NO_NAME
+from wearmeter.network.deadline import NO_NAME
 
 _OFF = const(0)
 _WIFI = const(1)

@@ -9,9 +9,10 @@ import select
 
 from micropython import const
 
+from wearmeter.network.deadline import NO_NAME
+
 _TRIES = const(3)
 _LOOK_UP_MS = const(3000)
-NO_NAME = const(-2)  # as getaddrinfo on the ESP32
 
 
 class Resolver:
@@ -58,7 +59,11 @@ class Resolver:
                     while True:
                         deadline.wait_for(poller)
                         data, sender = udp.recvfrom(512)
-                        if sender[0] == server and data[:2] == question[:2] and data[12 : len(question)] == question[12:]:
+                        if (
+                            sender[0] == server
+                            and data[:2] == question[:2]
+                            and data[12 : len(question)] == question[12:]
+                        ):
                             return _address(data, len(question))
                 except OSError:
                     pass  # No answer in time: ask again.

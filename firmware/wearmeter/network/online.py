@@ -10,8 +10,6 @@ import umqtt.simple
 from wearmeter.exchange.exchange import Exchange
 from wearmeter.network.deadline import Deadline
 from wearmeter.network.link import Link
-from wearmeter.network.names import Resolver
-from wearmeter.network.ntp import Ntp
 from wearmeter.network.sockets import Sockets
 
 
@@ -23,7 +21,11 @@ def go_online(device):
     def make_deadline():
         return Deadline(attention.rest, time.ticks_ms, time.ticks_diff)
 
-    resolver = Resolver(socket, select.poll, make_deadline, lambda: station.ifconfig()[3])
+    resolver = None
+    if config.ntp_host or not config.host.replace(".", "").isdigit():
+        from wearmeter.network.names import Resolver
+
+        resolver = Resolver(socket, select.poll, make_deadline, lambda: station.ifconfig()[3])
     sockets = Sockets(socket, select.poll, make_deadline(), resolver, _secure(device))
     umqtt.simple.socket = sockets
     link = Link(
@@ -36,6 +38,8 @@ def go_online(device):
     )
     ntp = None
     if config.ntp_host:
+        from wearmeter.network.ntp import Ntp
+
         ntp = Ntp(
             config.ntp_host,
             resolver,
@@ -54,11 +58,11 @@ def _secure(device):
     config, tick = device.config, device.tick
     if config.transport == "plain":
         return None
-    from wearmeter.network import tls
+    from wearmeter.network.tls import Psk, Tls
 
     def waiting():
         return tick.waiting
 
     if config.transport == "psk":
-        return tls.Psk(config, tick.post, device.attention.rest, waiting)
-    return tls.Tls(config, device.state, device.board.set_rtc, tick.post, device.attention.rest, waiting)
+        return Psk(config, tick.post, device.attention.rest, waiting)
+    return Tls(config, device.state, device.board.set_rtc, tick.post, device.attention.rest, waiting)

@@ -122,7 +122,7 @@ class BoundedSocket:
 class Sockets:
     """Makes bounded sockets of the module `real`; `poll` makes a poller, as select.poll.
 
-    `secure`, if given, has `wrap(raw) -> stream` and `between_records()`: see tls.py.
+    `resolver` is a names.Resolver, or None where the host is an address. `secure`, if given, has `wrap(raw) -> stream` and `between_records()`: see tls.py.
     """
 
     def __init__(self, real, poll, deadline, resolver, secure=None):
@@ -141,7 +141,7 @@ class Sockets:
 
     def getaddrinfo(self, host, port, *more):
         """As socket.getaddrinfo, as far as umqtt.simple looks at it."""
-        return [((self._resolver.look_up(host), port),)]
+        return [((self._resolver.look_up(host) if self._resolver else host, port),)]
 
     def socket(self, *arguments):
         """Return a new bounded socket."""

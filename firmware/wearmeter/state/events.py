@@ -1,14 +1,14 @@
 """What can happen to the state: the names of its events. An event is a tuple, its name first; see State.apply.
 
-    (REPLACED, part id, source)            a button was held; `source` is 0
-    (UNDONE, part id)
-    (TOLD_TIME, clock.RELAY or clock.NTP, UTC seconds since 1970)
-    (ACKNOWLEDGED, epoch, sequence)        the relay has stored a message
-    (WELCOMED, epoch, have sequence)       what the relay lacks nothing up to
-    (COMMANDED, number, operation, part id, generation)
-    (REFUSED_MESSAGE,)                     a down message was not valid
-    (SAVE,)                                something is about to hold up the tick: save what has run
-    (FAULT, bit, detail)                   somebody outside the state has found a fault
+(REPLACED, part id, source)            a button was held; `source` is 0
+(UNDONE, part id)
+(TOLD_TIME, clock.RELAY or clock.NTP, UTC seconds since 1970)
+(ACKNOWLEDGED, epoch, sequence)        the relay has stored a message
+(WELCOMED, epoch, have sequence)       what the relay lacks nothing up to
+(COMMANDED, number, operation, part id, generation)
+(REFUSED_MESSAGE,)                     a down message was not valid
+(SAVE,)                                something is about to hold up the tick: save what has run
+(FAULT, bit, detail)                   somebody outside the state has found a fault
 """
 
 from micropython import const
