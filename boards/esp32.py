@@ -79,8 +79,8 @@ def pulse_timer(signal):
 
 def gated_clock(signal, active):
     """A hardware meter: a clock of 1 kHz on the board's signal `meter_clock`, counted while the motor's signal is at
-    its active level. A function that returns the milliseconds since its last call, 0 to 32000. Raises RuntimeError where
-    MicroPython (before 1.26) or the chip has no pulse counter."""
+    its active level. A function that returns the milliseconds since its last call, 0 to 32000. Raises RuntimeError
+    where MicroPython (before 1.26) or the chip has no pulse counter."""
     if not hasattr(esp32, "PCNT"):
         raise RuntimeError("driver hardware: this MicroPython or chip has no esp32.PCNT")
     clock = machine.Pin(PINS["meter_clock"], machine.Pin.OUT)

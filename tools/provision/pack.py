@@ -4,8 +4,8 @@
     data = pack_config(read_config(data, "unit.json"))
     files = unit_files("product", data)       # unit/a/product and unit/b/product
 
-The device parses no JSON and checks no field: see firmware/wearmeter/device/unit_files.py, which reads these records. What
-the relay needs of a product (names in eight languages) is packed as the bytes that the device will send.
+The device parses no JSON and checks no field: see firmware/wearmeter/device/unit_files.py, which reads these records.
+What the relay needs of a product (names in eight languages) is packed as the bytes that the device will send.
 
 A mistake is one line: file, field, value (never a secret's), and what is allowed. Limits are Amazon's where it has any
 (six named attributes of up to 256 characters, instance and friendly names).
@@ -147,8 +147,8 @@ class Button(_Strict):
 
 
 class Consumable(_Strict):
-    """One wearing part. `id` is its own for ever: its counts are kept under it. Without a button, a replacement can only
-    come from the relay."""
+    """One wearing part. `id` is its own for ever: its counts are kept under it. Without a button, a replacement can
+    only come from the relay."""
 
     id: _whole(1, 255)
     instance: _text(1, 64)

@@ -1,4 +1,4 @@
-"""The boards: a folder of boards/ with pins.csv and board.json. `board.py`, as the firmware imports it, is made here."""
+"""The boards: a folder of boards/ with pins.csv and board.json. The module `board` of the device is made here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def facts(board: str) -> dict[str, Any]:
 
 
 def pins(board: str) -> dict[str, int]:
-    """Signal -> GPIO, from pins.csv (the format of MicroPython's own board folders: SIGNAL,GPIOn). Raises BoardError."""
+    """Signal -> GPIO, from pins.csv (SIGNAL,GPIOn, as in MicroPython's own board folders). Raises BoardError."""
     path = BOARDS / board / "pins.csv"
     found: dict[str, int] = {}
     with open(path, encoding="utf-8-sig", newline="") as file:

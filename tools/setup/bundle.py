@@ -1,7 +1,7 @@
 """Joins the firmware's modules into a few files: source in rooms, device in bundles.
 
-On the ESP32 looking a module up costs 6-17 ms for each entry of sys.path, reading it almost nothing: 34 files took 2.7 s
-to import. So the build joins what is needed together. All modules of a bundle share one set of globals: imports between
+On the ESP32 looking a module up costs 6-17 ms for each entry of sys.path, reading it almost nothing: 34 files took
+2.7 s to import. So the build joins what is needed together. All modules of a bundle share one set of globals: imports between
 them fall away, names that two of them use are told apart by the module's name, and constants become private, so that
 the compiler folds them away. Lines stay lines: `Bundle.where` turns a bundle's line number into the source's.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGE = "wearmeter"
-# What each bundle begins with; it takes along whatever its modules import at their top and an earlier one does not have.
+# What each bundle begins with; it takes along what its modules import at their top and an earlier one does not have.
 ROOTS = {
     "wm_count": [
         "wearmeter.device.run",

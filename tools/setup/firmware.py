@@ -6,8 +6,8 @@
     build/bundles/wm_*.py, build/bundles/lines.json       the same as text, and which line comes from where
     build/boards/NAME/board.py, board.mpy                 the module `board` of each board
 
-A slot of the device's file system (fw_a, fw_b) holds the .mpy files, its board.mpy, and `sums`: see slot_files. Only what
-changed is compiled; what is no longer in firmware/ is removed.
+A slot of the device's file system (fw_a, fw_b) holds the .mpy files, its board.mpy, and `sums`: see slot_files. Only
+what changed is compiled; what is no longer in firmware/ is removed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str, Path]:
-    """Joins the bundles and maps each compiled file (a path below build) to the text it is made of. Raises BuildError."""
+    """Joins the bundles and maps each compiled file (below build) to the text it is made of. Raises BuildError."""
     found: dict[str, Path] = {}
     lines = {}
     try:

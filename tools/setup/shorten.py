@@ -71,12 +71,10 @@ def _own(texts: dict[str, str]) -> Counter[str]:
                 defined.add(node.arg)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 defined.add(node.attr)
-        for node in [
-            *tree.body,
-            *(inner for node in tree.body if isinstance(node, ast.ClassDef) for inner in node.body),
-        ]:
-            if isinstance(node, ast.Assign):
-                defined |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        for statement in [*tree.body, *(inner for found in classes for inner in found.body)]:
+            if isinstance(statement, ast.Assign):
+                defined |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.NAME:
                 every[token.string] += 1

@@ -23,11 +23,9 @@ _WINDOW_S = const(600)
 _CALM_STEP_S = const(60)
 _PAUSE_MS = const(60000)
 TEXT_BYTES = const(200)
-_HEAD = (
-    "<BBHHHB"  # told, safe, seconds of power before each of the latest three crashes (calm since), number of crashes
-)
-_HEAD_BYTES = const(9)
-RECORD_BYTES = const(209)
+_HEAD = "<BBHB"  # told, safe, seconds of power since the newest crash, number of crashes
+_HEAD_BYTES = const(5)
+RECORD_BYTES = const(205)
 
 
 class Guard:
@@ -54,7 +52,7 @@ class Guard:
         size = record.load()
         if size >= _HEAD_BYTES:
             head = struct.unpack_from(_HEAD, record.payload)
-            self.told, self.safe, self._calm_s, self.crashes = bool(head[0]), bool(head[1]), head[2], head[5]
+            self.told, self.safe, self._calm_s, self.crashes = bool(head[0]), bool(head[1]), head[2], head[3]
             try:
                 self.text = str(bytes(record.payload[_HEAD_BYTES:size]), "utf-8")
             except UnicodeError:
@@ -135,9 +133,7 @@ class Guard:
     def _save(self):
         text = self.text.encode()[-TEXT_BYTES:]
         payload = self._record.payload
-        struct.pack_into(
-            _HEAD, payload, 0, int(self.told), int(self.safe), min(self._calm_s, 0xFFFF), 0, 0, min(self.crashes, 255)
-        )
+        struct.pack_into(_HEAD, payload, 0, self.told, self.safe, min(self._calm_s, 0xFFFF), min(self.crashes, 255))
         payload[_HEAD_BYTES : _HEAD_BYTES + len(text)] = text
         try:
             self._record.save(_HEAD_BYTES + len(text))

@@ -20,7 +20,7 @@ _MOST_BYTES = const(8192)
 
 
 def load(name, backup):
-    """Return (fields, whether a copy was damaged, CRC-32 of the payload) of the unit's file `name`. Raises NoProduct."""
+    """Return (fields, whether a copy was damaged, CRC-32 of the payload) of the file `name`. Raises NoProduct."""
     size = 0
     for folder in ("/a/", "/b/"):
         try:

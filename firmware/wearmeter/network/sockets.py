@@ -122,7 +122,8 @@ class BoundedSocket:
 class Sockets:
     """Makes bounded sockets of the module `real`; `poll` makes a poller, as select.poll.
 
-    `resolver` is a names.Resolver, or None where the host is an address. `secure`, if given, has `wrap(raw) -> stream` and `between_records()`: see tls.py.
+    `resolver` is a names.Resolver, or None where the host is an address. `secure`, if given, has `wrap(raw) -> stream`
+    and `between_records()`: see tls.py.
     """
 
     def __init__(self, real, poll, deadline, resolver, secure=None):

@@ -42,8 +42,8 @@ class Unsupported(ValueError):
 
 
 class _Resting(io.IOBase):
-    """Between mbedTLS and the socket: has nothing to read once before each record of the handshake, which brings mbedTLS
-    back to Python; `due` says that this has happened."""
+    """Between mbedTLS and the socket: has nothing to read once before each record of the handshake, which brings
+    mbedTLS back to Python; `due` says that this has happened."""
 
     def __init__(self, raw):
         self._raw = raw

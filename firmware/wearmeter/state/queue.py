@@ -175,7 +175,7 @@ class Queue:
         return changed
 
     def tell_again(self, epoch, have_sequence):
-        """Wait again, with acknowledged replacements of `epoch` after `have_sequence`. Returns whether there were any."""
+        """Acknowledged replacements of `epoch` after `have_sequence` wait again. Returns whether there were any."""
         changed = False
         for entry in self.entries():
             if entry.told and entry.epoch == epoch and entry.sequence > have_sequence:
