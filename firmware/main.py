@@ -3,6 +3,7 @@ cannot be imported, the other one, or the one beside this file or frozen in.
 
 The watchdog comes first: whatever hangs from here on ends in another start. (This file and boards/ are the only ones
 that import machine.) A slot's file `sums` has a line for each of its files: name, bytes, CRC-32; the last is its own.
+Here only what counts is read and checked; the firmware checks the rest once it counts.
 """
 
 from machine import WDT
@@ -12,12 +13,14 @@ WDT(timeout=30000)
 import binascii  # noqa: E402
 import sys  # noqa: E402
 
-_SLOTS = ("fw_a", "fw_b")
+SLOTS = ("fw_a", "fw_b")
+COUNTS = ("board.mpy", "wm_count.mpy", "wm_start.mpy")
 
 
-def crc_of(path, buffer):
+def crc_of(path):
     """Return (bytes, CRC-32) of a file."""
     size = crc = 0
+    buffer = bytearray(1024)
     view = memoryview(buffer)
     with open(path, "rb") as file:
         while True:
@@ -28,8 +31,8 @@ def crc_of(path, buffer):
             crc = binascii.crc32(view[:count], crc)
 
 
-def complaint_of(slot, buffer):
-    """Return what is wrong with the files of a slot, "" for nothing."""
+def check(slot, only=None):
+    """Return what is wrong with the files of a slot (those named in `only`), "" for nothing."""
     try:
         with open("/%s/sums" % slot, "rb") as file:
             lines = file.read(4096).split(b"\n")
@@ -37,7 +40,7 @@ def complaint_of(slot, buffer):
             return "sums"
         for line in lines[:-1]:
             name, size, crc = line.decode().split()
-            if crc_of("/%s/%s" % (slot, name), buffer) != (int(size), int(crc, 16)):
+            if (not only or name in only) and crc_of("/%s/%s" % (slot, name)) != (int(size), int(crc, 16)):
                 return name
     except (OSError, ValueError) as error:
         return repr(error)
@@ -45,37 +48,35 @@ def complaint_of(slot, buffer):
 
 
 def chosen():
+    """Return the slot that /slot names, "" where there is none."""
     try:
         with open("/slot") as file:
-            return file.read(32).split()[0]
+            slot = file.read(32).split()[0]
     except (OSError, ValueError, IndexError):
-        return ""
+        slot = ""
+    return slot if slot in SLOTS else ""
 
 
 def main():
     first = chosen()
-    order = [first] + [slot for slot in _SLOTS if slot != first] if first in _SLOTS else list(_SLOTS)
-    buffer = bytearray(1024)
-    complaints = {slot: complaint_of(slot, buffer) for slot in order}
-    usable = [slot for slot in order if not complaints[slot]]
-    why = ""
-    if first in _SLOTS and complaints[first]:
-        why = "/%s: %s" % (first, complaints[first])
-        print("wm unusable", why)
     path = list(sys.path)
-    for slot in usable + [""]:
+    why = ""
+    for slot in [first] * bool(first) + [slot for slot in SLOTS if slot != first] + [""]:
         sys.path[:] = ["/" + slot] + path + ["/" + slot + "/lib"] if slot else path
+        wrong = check(slot, COUNTS) if slot else ""
         try:
-            import board
-            from wm_count import run
+            if not wrong:
+                import board
+                from wm_count import run
         except Exception as error:
-            print("wm unusable slot=%s" % slot)
-            sys.print_exception(error)
-            why = why or "/%s: %r" % (slot, error)
-            for name in ("board", "wm_count", "wm_network", "wm_inputs"):
+            wrong = repr(error)
+            for name in ("board", "wm_count"):
                 sys.modules.pop(name, None)
-            continue
-        return run(board, slot, usable, why)
+        if not wrong:
+            return run(board, slot, check, why)
+        if first:
+            why = why or "/%s: %s" % (slot, wrong)
+        print("wm unusable slot=%s %s" % (slot, wrong))
     print("wm stopped no firmware")
 
 

@@ -12,7 +12,7 @@ from micropython import const
 
 from wearmeter import VERSION
 from wearmeter.device.tick import PERIOD_MS
-from wearmeter.exchange import wire
+from wearmeter.exchange import schedule, wire
 from wearmeter.state import events, faults
 
 # The longest turn of the loop is a name look-up (3 s), a connect (15 s) and a message (8 s), all bounded.
@@ -36,7 +36,7 @@ class Clockwork:
 class Device:
     """One device, made by wire_up. Public for `make status`: `state`, `tick`, `link`, `guard`, `product`, `config`."""
 
-    def __init__(self, board, product, config, device_id, state, tick, panel, attention, guard, clockwork, log):
+    def __init__(self, board, product, state, tick, panel, attention, guard, clockwork, log):
         self._clockwork = clockwork
         self._log = log
         self._timer = self._watchdog = None
@@ -44,8 +44,8 @@ class Device:
         self._ntp = None
         self.board = board
         self.product = product
-        self.config = config
-        self.id = device_id
+        self.config = None
+        self.id = board.device_id()
         self.state = state
         self.tick = tick
         self.panel = panel
@@ -67,8 +67,8 @@ class Device:
         self._timer = self.board.start_tick(PERIOD_MS, self.tick)
         self._watchdog = self.board.watchdog(WATCHDOG_MS)
         self._log(
-            "wm boot version=%s device=%s epoch=%d reason=%s safe=%d"
-            % (VERSION, self.id, self.state.numbers.epoch, self.board.reset_cause(), self.guard.safe)
+            "wm boot version=%s epoch=%d reason=%s safe=%d"
+            % (VERSION, self.state.numbers.epoch, self.board.reset_cause(), self.guard.safe)
         )
 
     def _count_the_start(self):
@@ -78,6 +78,17 @@ class Device:
             if source.on:
                 for place in places:
                     self.state.ran(place, min(since_ms, 60000))
+
+    def configure(self, config, crc):
+        """The unit's config is there; `crc` is its CRC-32."""
+        self.config = config
+        self.id = config.device or self.id
+        self.tick.post((events.CONFIGURED, crc, schedule.report_minute(self.id)))
+
+    def has_no_config(self, why):
+        """There is none that is good: it counts, and that is all."""
+        self._log("wm %s" % why)
+        self.tick.post((events.FAULT, faults.CONFIG_BAD, why))
 
     def go_online(self, link, make_exchange, ntp=None):
         """From now on the loop speaks over `link`; `make_exchange(state, post, link, about, ...)`."""

@@ -30,12 +30,13 @@ _GRACE_MS = const(2000)
 device = None  # for `make status`, which asks at the prompt
 
 
-def run(board, slot="", usable=(), complaint=""):
-    """Run on `board` from `slot`; `complaint` says why main.py took another slot than the one chosen."""
+def run(board, slot="", check=None, complaint=""):
+    """Run on `board` from `slot`. `check(slot)` returns what is wrong with a slot's files, "" for nothing; `complaint`
+    says why main.py took another slot than the one chosen."""
     global device
     board.watchdog(WATCHDOG_MS)
     guard = Guard(Record(bytearray(RECORD_BYTES + FRAME_BYTES), "crash"), time.ticks_ms, time.ticks_diff)
-    slots = Slots(slot, usable)
+    slots = Slots(slot, check)
     room = "start"
     error = None
     try:
@@ -43,6 +44,7 @@ def run(board, slot="", usable=(), complaint=""):
         device.begin()
         if board.sealed() and not _held(device):
             micropython.kbd_intr(-1)
+        _configure(device)
         _after_start(device, board, slots, complaint)
         room = "loop"
         error = _loop(device, guard)
@@ -69,12 +71,16 @@ def run(board, slot="", usable=(), complaint=""):
 
 
 def _wire_up(board, guard):
-    """What only the start needs is let go after it: 5 KB of heap."""
     from wearmeter.device.wire_up import wire_up
 
-    made = wire_up(board, guard)
-    sys.modules.pop("wm_start", None)
-    return made
+    return wire_up(board, guard)
+
+
+def _configure(made):
+    from wearmeter.device.wire_up import configure
+
+    configure(made)
+    sys.modules.pop("wm_start", None)  # What only the start needs is let go after it: 5 KB of heap.
 
 
 def resume():
@@ -96,6 +102,10 @@ def _held(device):
 
 def _after_start(device, board, slots, complaint):
     guard, state = device.guard, device.state
+    wrong = slots.complaint()
+    if wrong and slots.switch():
+        guard.note("start", "/%s: %s" % (slots.running, wrong), state.clock.uptime_s)
+        board.reset()
     print("wm slot=%s free=%d version=%s" % (slots.running, gc.mem_free(), VERSION))
     if slots.settle() or complaint:
         device.tick.post((events.FAULT, faults.SLOT_BACK, complaint or "firmware of /%s" % slots.given_up))

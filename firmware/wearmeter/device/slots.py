@@ -1,24 +1,28 @@
 """Which firmware runs: /slot names the folder of the one chosen and, after it, one that is not to be tried again.
 
-    choice = Slots("fw_a", usable)      # the slot that runs, and those whose files are whole, as main.py found
-    choice.switch("three crashes")      # True: the other one runs from the next start on
+    slots = Slots("fw_a", check)        # the slot that runs
+    slots.switch()                      # True: the other one runs from the next start on
 
 Written by one write of one small file, which littlefs does whole or not at all.
 """
 
 _PATH = "/slot"
-NAMES = ("fw_a", "fw_b")
+_NAMES = ("fw_a", "fw_b")
 
 
 class Slots:
-    """`running`: the slot of this firmware, "" where it is frozen or lies beside main.py. `usable`: slots whose files
-    have their checksums. `chosen`, `given_up`: what /slot says."""
+    """`running`: the slot of this firmware, "" where it is frozen or lies beside main.py. `check(slot)` returns what is
+    wrong with a slot's files, "" for nothing. `chosen`, `given_up`: what /slot says."""
 
-    def __init__(self, running, usable, path=_PATH):
+    def __init__(self, running, check, path=_PATH):
         self.running = running
-        self._usable = usable
+        self._check = check
         self._path = path
         self.chosen, self.given_up = read(path)
+
+    def complaint(self):
+        """Return what is wrong with the files of the slot that runs: main.py has looked only at those it needed."""
+        return self._check(self.running) if self.running else ""
 
     def settle(self):
         """The slot that runs is not the one that was chosen, which could not be started: choose it from now on.
@@ -29,10 +33,10 @@ class Slots:
         return True
 
     def switch(self):
-        """The firmware that runs crashes again and again: try the other one. False where there is none, or it has been
-        given up itself."""
-        for other in self._usable:
-            if self.running and other != self.running and other != self.given_up:
+        """Give up the firmware that runs, and choose the other one. False where there is none that is whole, or it has
+        been given up itself."""
+        for other in _NAMES:
+            if self.running and other not in (self.running, self.given_up) and not self._check(other):
                 return self._write(other, self.running)
         return False
 

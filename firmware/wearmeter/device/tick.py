@@ -38,12 +38,20 @@ class Tick:
     def __init__(self, state, inputs, panel, attention, ticks_ms, ticks_us, ticks_diff, guard):
         self._state = state
         self.inputs = inputs
-        self._panel = panel
         self._attention = attention
         self._ticks_ms = ticks_ms
         self._ticks_us = ticks_us
         self._ticks_diff = ticks_diff
         self._guard = guard
+        # Bound once: binding a method allocates.
+        self._look = panel and panel.tick
+        self._apply = state.apply
+        self._each_second = (
+            ("time", state.pass_seconds),
+            ("replacements", state.release_due),
+            ("faults", state.tell_faults),
+            ("report", state.report_due),
+        )
         self._events = []
         self._saved_ms = ticks_ms()
         self._failed = False
@@ -72,13 +80,14 @@ class Tick:
         state = self._state
         seconds = state.clock.tick(now_ms)
         self._sample()
-        if self._panel:
-            self._guard("panel", self._panel.tick, now_ms)
+        if self._look:
+            self._guard("panel", self._look, now_ms)
         if self._events:
-            self._guard("state", state.apply, self._events[0])
+            self._guard("events", self._apply, self._events[0])
             self._events.pop(0)
         if seconds:
-            self._guard("state", state.pass_seconds, seconds)
+            for room, action in self._each_second:
+                self._guard(room, action, seconds)
         if state.unsaved_ms and self._ticks_diff(now_ms, self._saved_ms) >= self.pause_ms or self.count == 0:
             self._save()
         self.count = (self.count + 1) & 0xFFFFFF or 1

@@ -14,13 +14,13 @@ from wearmeter.device import unit_files
 from wearmeter.device.attention import Attention
 from wearmeter.device.device import Clockwork, Device, NoProduct
 from wearmeter.device.tick import Tick
-from wearmeter.exchange import schedule, wire
+from wearmeter.exchange import wire
 from wearmeter.flash.record import FRAME_BYTES, Record
 from wearmeter.inputs.level import LevelInput
 from wearmeter.panel.button import Button
 from wearmeter.panel.light import Light
 from wearmeter.panel.panel import Panel
-from wearmeter.state import counts, faults
+from wearmeter.state import counts, events, faults
 from wearmeter.state.clock import Clock
 from wearmeter.state.state import LEDGER_BYTES, State
 
@@ -30,17 +30,8 @@ def wire_up(board, guard, clockwork=Clockwork, log=print):
     flags = faults.Faults()
     fields, damaged, _ = unit_files.load("product", board.backup("product"))
     product = unit_files.Product(fields)
-    config, config_crc = None, 0
-    try:
-        fields, config_damaged, config_crc = unit_files.load("config", board.backup("config"))
-        config = unit_files.Config(fields)
-        damaged = damaged or config_damaged
-    except NoProduct as error:
-        log("wm %s" % error)
-        flags.raise_(faults.CONFIG_BAD, str(error))
     if damaged:
-        flags.raise_(faults.CONFIG_BAD, "a copy of product or config was damaged")
-    device_id = (config and config.device) or board.device_id()
+        flags.raise_(faults.CONFIG_BAD, "a copy of the product was damaged")
     clock = Clock(clockwork.ticks_ms, clockwork.ticks_diff)
     state = State(
         [part[0] for part in product.parts],
@@ -48,8 +39,6 @@ def wire_up(board, guard, clockwork=Clockwork, log=print):
         flags,
         Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), "counts", board.backup("counts")),
         Record(bytearray(LEDGER_BYTES), "ledger", board.backup("ledger")),
-        schedule.report_minute(device_id),
-        config_crc,
         log,
     )
     state.load(lambda: crc32(os.urandom(8)) % wire.MAX_ID + 1)
@@ -66,7 +55,7 @@ def wire_up(board, guard, clockwork=Clockwork, log=print):
         clockwork.ticks_diff,
         guard.run,
     )
-    return Device(board, product, config, device_id, state, tick, panel, attention, guard, clockwork, log)
+    return Device(board, product, state, tick, panel, attention, guard, clockwork, log)
 
 
 def _inputs(board, product, clockwork, attention):
@@ -102,3 +91,14 @@ def _light(board, product):
     from wearmeter.panel.pixel import Pixel
 
     return Light(Pixel(board.pixel(product.led_signal), product.led_color), 1)
+
+
+def configure(device):
+    """Give the device its config, after it has begun to count: what it needs to go online. Without one it counts on."""
+    try:
+        fields, damaged, crc = unit_files.load("config", device.board.backup("config"))
+    except NoProduct as error:
+        return device.has_no_config(str(error))
+    device.configure(unit_files.Config(fields), crc)
+    if damaged:
+        device.tick.post((events.FAULT, faults.CONFIG_BAD, "a copy of the config was damaged"))

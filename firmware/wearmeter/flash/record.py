@@ -29,6 +29,7 @@ _FOLDERS = ("/a", "/b")
 # Saves whose counters are further apart than this were not written one after the other. Two, because a save may go to
 # the same folder twice: see `again`.
 _MOST_APART = const(2)
+_NO_ENTRY = const(2)  # ENOENT
 
 
 def unframe(data):
@@ -69,11 +70,6 @@ class Record:
         self.from_backup = False
         self.refused = False
         self._backed_up = 0  # the counter of the backup copy
-        for path in [folder] + [folder + part for part in _FOLDERS]:
-            try:
-                os.mkdir(path)
-            except OSError:
-                pass  # It is there. If it cannot be made, each save says so.
 
     def load(self, valid=None):
         """Bring the newest good copy into the buffer and return the size of its payload, 0 if there is none.
@@ -160,7 +156,7 @@ class Record:
     def _write(self, at, data):
         chunk = self._chunk
         try:
-            with open(self._paths[at], "wb") as file:
+            with self._open(at) as file:
                 file.write(data)
             with open(self._paths[at], "rb") as file:
                 done = 0
@@ -173,6 +169,22 @@ class Record:
         except OSError:
             return False
 
+    def _open(self, at):
+        path = self._paths[at]
+        try:
+            return open(path, "wb")
+        except OSError as error:
+            if error.errno != _NO_ENTRY:
+                raise
+        # The first save of all: its folders are not there yet.
+        folder = path.rsplit("/", 1)[0]
+        for made in (folder.rsplit("/", 1)[0], folder):
+            try:
+                os.mkdir(made)
+            except OSError:
+                pass  # It is there. If it cannot be made, the next line says so.
+        return open(path, "wb")
+
     def _read(self, at):
         """Read a copy into the buffer and return its size; -1 where there is none, a size that no copy has where it is
         unreadable or too large."""
@@ -181,7 +193,7 @@ class Record:
                 size = file.readinto(self._buffer)
                 return 1 if file.read(1) else size
         except OSError as error:
-            return -1 if error.errno == 2 else 1  # ENOENT
+            return -1 if error.errno == _NO_ENTRY else 1
 
     def _counter(self):
         return struct.unpack_from(_HEAD, self._buffer)[2]

@@ -1,8 +1,8 @@
 """Lets a second count for more or less than a second, by how hard the motor runs: turbo wears a filter faster.
 
 `bands` are (from power, permille), ascending from 0: from a power of 900 (in the driver's own unit: rms, hz or raw)
-each second may count 1.3 s. Off unless a product says so: what is counted is then wear, not time, and can be more than the
-true running time.
+each second may count 1.3 s. Off unless a product says so: what is counted is then wear, not time, and can be
+more than the true running time.
 """
 
 

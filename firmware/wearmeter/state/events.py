@@ -9,6 +9,7 @@
 (REFUSED_MESSAGE,)                     a down message was not valid
 (SAVE,)                                something is about to hold up the tick: save what has run
 (FAULT, bit, detail)                   somebody outside the state has found a fault
+    (CONFIGURED, CRC-32 of the config, minute of the day at which the report is due)
 """
 
 from micropython import const
@@ -22,3 +23,4 @@ COMMANDED = const(6)
 REFUSED_MESSAGE = const(7)
 SAVE = const(8)
 FAULT = const(9)
+CONFIGURED = const(10)

@@ -1,10 +1,10 @@
 """All the device knows, as one value that changes only here, by one event at a time.
 
-    state = State(ids, clock, faults, counts_record, ledger_record, minute)
+    state = State(ids, clock, faults, counts_record, ledger_record)
     state.load(draw_epoch)
     state.ran(place, 100)              # in the tick: the part at `place` ran for so many ms more
     state.apply((REPLACED, 1, 0))      # True: it has happened, and is in flash
-    state.pass_seconds(1)              # what is due by time alone: releases, reports, fault transitions
+    state.pass_seconds(1)              # what is due by time alone: see also release_due, tell_faults, report_due
     state.save_counts()
 
 An event is applied in memory and then saved; where the flash refuses, the state goes back to the last record it saved,
@@ -37,19 +37,17 @@ LEDGER_BYTES = const(2600)  # of the record's buffer: the frame, 466 bytes befor
 
 class State:
     """`ids`: those of the consumables that the product names, in its order. `counts_record` and `ledger_record` are
-    flash.record.Record, with buffers of counts.RECORD_BYTES and LEDGER_BYTES beside their frames. `minute`: of the day
-    at which the device's report is due. `config_crc`: of the config in use.
+    flash.record.Record, with buffers of counts.RECORD_BYTES and LEDGER_BYTES with their frames.
 
     `parts` are those of the product, in its order; `unsaved_ms` is the most that a cut would cost any of them now.
     `version` changes with each event: who reads several values in a row looks at it before and after.
     """
 
-    def __init__(self, ids, clock, fault_flags, counts_record, ledger_record, minute, config_crc=0, log=print):
+    def __init__(self, ids, clock, fault_flags, counts_record, ledger_record, log=print):
         self._ids = ids
         self._counts = counts_record
         self._ledger = ledger_record
-        self._minute = minute
-        self._config_crc = config_crc
+        self._minute = 0  # of the day, at which the report is due
         self._log = log
         self._all = []  # of all ids that ever had counts, ascending
         self._fault_s = -_FAULT_PAUSE_S
@@ -91,9 +89,6 @@ class State:
             # Sequences made after the record that is left must not be used again.
             numbers.next_sequence = max(numbers.next_sequence, sequence) + _SKIP
         self._merge(lifetimes)
-        if numbers.config_crc != self._config_crc:
-            # A unit that is provisioned anew learns the time anew: the way back from a floor that was wrong.
-            numbers.config_crc, numbers.floor_s, numbers.claim_s = self._config_crc, 0, 0
         self.queue.forget_uptimes()
 
     def _load_ledger(self):
@@ -161,7 +156,7 @@ class State:
         self.numbers.erase_ms = min(erase_ms, 0xFFFF)
 
     def pass_seconds(self, seconds):
-        """So many powered seconds have passed: do what is due by time alone."""
+        """So many powered seconds have passed: the time in which replacements can be undone runs down."""
         now_s = self.clock.uptime_s
         for part in self._all:
             kept = part.replacement
@@ -172,22 +167,38 @@ class State:
             self._forget_s += schedule.DAY_S
             self.faults.forget()
             self._backup_due = True
-        if now_s - self._refused_s < _REFUSED_PAUSE_S:
+
+    @property
+    def _paused(self):
+        """Whether the flash has refused a moment ago."""
+        return self.clock.uptime_s - self._refused_s < _REFUSED_PAUSE_S
+
+    def release_due(self, seconds):
+        """Queue the replacements that can no longer be undone; once a second, as the next two."""
+        if self._paused:
             return
         for part in self._all:
             kept = part.replacement
             if kept and self._is_over(kept):
                 self._do(self._release, (part,), True)
-        if self.faults.changed and now_s - self._fault_s >= _FAULT_PAUSE_S:
+        if self._countdown_due:
+            self._countdown_due = not self._do(_unchanged, ())
+
+    def tell_faults(self, seconds):
+        """Queue a transition of the faults, at most one a minute."""
+        now_s = self.clock.uptime_s
+        if self.faults.changed and now_s - self._fault_s >= _FAULT_PAUSE_S and not self._paused:
             self._fault_s = now_s
             bits = self.faults.bits
             if self._do(self._tell_faults, ()):
                 self.faults.reported(bits)
+
+    def report_due(self, seconds):
+        """Queue the report of the day, if the time is known and it is still to be made."""
         utc_s = self.clock.now()
-        if utc_s is not None and schedule.due(utc_s, self._minute, self.numbers.last_period):
-            self._do(self._report, (schedule.period_of(utc_s, self._minute),), True)
-        if self._countdown_due:
-            self._countdown_due = not self._do(_unchanged, ())
+        if utc_s is None or self._paused or not schedule.due(utc_s, self._minute, self.numbers.last_period):
+            return
+        self._do(self._report, (schedule.period_of(utc_s, self._minute),), True)
 
     def _is_over(self, kept):
         if not kept.left_s:
@@ -214,6 +225,9 @@ class State:
             done = self._do(self._welcome, event[1:])
         elif name == events.COMMANDED:
             done = self._do(self._obey, event[1:], True)
+        elif name == events.CONFIGURED:
+            self._minute = event[2]
+            done = self._do(self._configure, event[1:2])
         elif name == events.SAVE:
             done = not self.unsaved_ms or self.save_counts()
         else:
@@ -245,13 +259,16 @@ class State:
             pass
         except Refused:
             self.faults.raise_(faults.WRITE_FAILED)
+        except Exception:
+            self._roll_back()
+            raise
         self._refused_s = self.clock.uptime_s
         self._roll_back()
         return False
 
     def _save(self, backup):
         ledger.encode(self._ledger.payload, self.numbers, self._all, self.queue.end)
-        self._ledger.save(self.queue.end, backup or self._backup_due)
+        self._ledger.save(self.queue.end, backup)
         if self._ledger.refused:
             self.faults.raise_(faults.WRITE_FAILED)
         self._saved()
@@ -418,6 +435,14 @@ class State:
             numbers.last_period = schedule.period_of(now_s, self._minute)
             changed = True
         return changed
+
+    def _configure(self, config_crc):
+        """A unit that is provisioned anew learns the time anew: the way back from a floor that was wrong."""
+        numbers = self.numbers
+        if numbers.config_crc == config_crc:
+            return False
+        numbers.config_crc, numbers.floor_s, numbers.claim_s = config_crc, 0, 0
+        return True
 
     # ---- commands
 
