@@ -1,9 +1,9 @@
 """Joins the firmware's modules into a few files: source in rooms, device in bundles.
 
 On the ESP32 looking a module up costs 6-17 ms for each entry of sys.path, reading it almost nothing: 34 files took
-2.7 s to import. So the build joins what is needed together. All modules of a bundle share one set of globals: imports between
-them fall away, names that two of them use are told apart by the module's name, and constants become private, so that
-the compiler folds them away. Lines stay lines: `Bundle.where` turns a bundle's line number into the source's.
+2.7 s to import. So the build joins what is needed together. All modules of a bundle share one set of globals: imports
+between them fall away, names that two of them use are told apart by the module's name, and constants become private,
+so that the compiler folds them away. Lines stay lines: `Bundle.where` turns a bundle's line into the source's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGE = "wearmeter"
+# The fakes beside what they fake: for tests, on no device.
+FAKES = "testing.py"
 # What each bundle begins with; it takes along what its modules import at their top and an earlier one does not have.
 ROOTS = {
     "wm_count": [
@@ -79,6 +81,8 @@ class Bundle:
 def _read(firmware: Path) -> dict[str, Module]:
     found = {}
     for path in sorted((firmware / PACKAGE).rglob("*.py")):
+        if path.name == FAKES:
+            continue
         parts = path.relative_to(firmware).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         text = path.read_text()

@@ -6,8 +6,6 @@ device.go_online(link, Exchange) # later, once the network's modules are there
 pause_ms = device.step()         # one turn of the loop
 """
 
-import time
-
 from micropython import const
 
 from wearmeter import VERSION
@@ -22,15 +20,6 @@ _IDLE_MS = const(500)
 
 class NoProduct(ValueError):
     """Nobody knows what to count; the text says which file of the unit's has no good copy."""
-
-
-class Clockwork:
-    """The module `time` as the device uses it; tests and torture bring their own."""
-
-    ticks_ms = time.ticks_ms
-    ticks_us = time.ticks_us
-    ticks_diff = time.ticks_diff
-    sleep_ms = time.sleep_ms
 
 
 class Device:

@@ -19,19 +19,19 @@ _FOLDER = "/unit"
 _MOST_BYTES = const(8192)
 
 
-def load(name, backup):
+def load(name, backup, root=""):
     """Return (fields, whether a copy was damaged, CRC-32 of the payload) of the file `name`. Raises NoProduct."""
     size = 0
     for folder in ("/a/", "/b/"):
         try:
-            size = max(size, os.stat(_FOLDER + folder + name)[6])
+            size = max(size, os.stat(root + _FOLDER + folder + name)[6])
         except OSError:
             pass  # Not there: the other copy, or the backup, will do.
     record = None
     found = 0
     size = min(max(size, FRAME_BYTES + 1), _MOST_BYTES)
     while not found and size <= _MOST_BYTES:
-        record = Record(bytearray(size), name, backup, _FOLDER)
+        record = Record(bytearray(size), name, backup, root + _FOLDER)
         found = record.load()
         size *= 2  # The backup may be larger than what is left of the files.
     if not found:

@@ -8,11 +8,12 @@ lets it go: see run.py.
 """
 
 import os
+import time
 from binascii import crc32
 
 from wearmeter.device import unit_files
 from wearmeter.device.attention import Attention
-from wearmeter.device.device import Clockwork, Device, NoProduct
+from wearmeter.device.device import Device, NoProduct
 from wearmeter.device.tick import Tick
 from wearmeter.exchange import wire
 from wearmeter.flash.record import FRAME_BYTES, Record
@@ -25,10 +26,13 @@ from wearmeter.state.clock import Clock
 from wearmeter.state.state import LEDGER_BYTES, State
 
 
-def wire_up(board, guard, clockwork=Clockwork, log=print):
-    """Return the device on `board`. Raises NoProduct where nobody knows what to count."""
+def wire_up(board, guard, clockwork=time, log=print, root=""):
+    """Return the device on `board`, its files below the folder `root`. `clockwork` is the module time, or a stand-in.
+
+    Raises NoProduct where nobody knows what to count.
+    """
     flags = faults.Faults()
-    fields, damaged, _ = unit_files.load("product", board.backup("product"))
+    fields, damaged, _ = unit_files.load("product", board.backup("product"), root)
     product = unit_files.Product(fields)
     if damaged:
         flags.raise_(faults.CONFIG_BAD, "a copy of the product was damaged")
@@ -37,8 +41,8 @@ def wire_up(board, guard, clockwork=Clockwork, log=print):
         [part[0] for part in product.parts],
         clock,
         flags,
-        Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), "counts", board.backup("counts")),
-        Record(bytearray(LEDGER_BYTES), "ledger", board.backup("ledger")),
+        Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), "counts", board.backup("counts"), root + "/state"),
+        Record(bytearray(LEDGER_BYTES), "ledger", board.backup("ledger"), root + "/state"),
         log,
     )
     state.load(lambda: crc32(os.urandom(8)) % wire.MAX_ID + 1)
@@ -93,10 +97,10 @@ def _light(board, product):
     return Light(Pixel(board.pixel(product.led_signal), product.led_color), 1)
 
 
-def configure(device):
+def configure(device, root=""):
     """Give the device its config, after it has begun to count: what it needs to go online. Without one it counts on."""
     try:
-        fields, damaged, crc = unit_files.load("config", device.board.backup("config"))
+        fields, damaged, crc = unit_files.load("config", device.board.backup("config"), root)
     except NoProduct as error:
         return device.has_no_config(str(error))
     device.configure(unit_files.Config(fields), crc)

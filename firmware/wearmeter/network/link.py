@@ -77,7 +77,8 @@ _QUIET_MS = const(500)
 
 class Link:
     """`station` is a network.WLAN that is active; `make_client(...)` makes an umqtt.simple.MQTTClient; `random_u32()`
-    returns 32 random bits. `reason` and `losses` are for the status message."""
+    returns 32 random bits; `clockwork` is the module time, or a stand-in. `reason` and `losses` are for the status
+    message."""
 
     def __init__(
         self,
@@ -87,16 +88,15 @@ class Link:
         sockets,
         make_client,
         random_u32,
-        ticks_ms=time.ticks_ms,
-        ticks_diff=time.ticks_diff,
+        clockwork=time,
         log=print,
     ):
         self._config = config
         self._station = station
         self._sockets = sockets
         self._make_client = make_client
-        self._ticks_ms = ticks_ms
-        self._ticks_diff = ticks_diff
+        self._ticks_ms = clockwork.ticks_ms
+        self._ticks_diff = clockwork.ticks_diff
         self._random_u32 = random_u32
         self._log = log
         self._client = None
@@ -109,7 +109,7 @@ class Link:
         self._pause_ms = 0
         self._most_ms = _PAUSE_FIRST_MS
         self._credit_ms = _BUDGET * _BUDGET_MS
-        self._spent_ms = ticks_ms()
+        self._spent_ms = clockwork.ticks_ms()
         self._failures = 0
         self._proven = False
         self._pinged = False
