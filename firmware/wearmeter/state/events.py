@@ -9,7 +9,7 @@
 (REFUSED_MESSAGE,)                     a down message was not valid
 (SAVE,)                                something is about to hold up the tick: save what has run
 (FAULT, bit, detail)                   somebody outside the state has found a fault
-    (CONFIGURED, CRC-32 of the config, minute of the day at which the report is due)
+(CONFIGURED, CRC-32 of the config, minute of the day at which the report is due)
 """
 
 from micropython import const
