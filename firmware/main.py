@@ -3,7 +3,9 @@ cannot be imported, the other one, or the one beside this file or frozen in.
 
 The watchdog comes first: whatever hangs from here on ends in another start. (This file and boards/ are the only ones
 that import machine.) A slot's file `sums` has a line for each of its files: name, bytes, CRC-32; the last is its own.
-Here only what counts is read and checked; the firmware checks the rest once it counts.
+A slot is mounted at /fw as a file system of its own, which reads each file whole and checks it before MicroPython sees
+a byte of it: a truncated .mpy would keep its loader busy for ever, and to look names up in flash takes longer than to
+read the files.
 """
 
 from machine import WDT
@@ -11,38 +13,65 @@ from machine import WDT
 WDT(timeout=30000)
 
 import binascii  # noqa: E402
+import io  # noqa: E402
 import sys  # noqa: E402
 
+import vfs  # noqa: E402
+
 SLOTS = ("fw_a", "fw_b")
-COUNTS = ("board.mpy", "wm_count.mpy", "wm_start.mpy")
+_FILE, _FOLDER = 0x8000, 0x4000
 
 
-def crc_of(path):
-    """Return (bytes, CRC-32) of a file."""
-    size = crc = 0
-    buffer = bytearray(1024)
-    view = memoryview(buffer)
-    with open(path, "rb") as file:
-        while True:
-            count = file.readinto(buffer)
-            if not count:
-                return size, crc & 0xFFFFFFFF
-            size += count
-            crc = binascii.crc32(view[:count], crc)
+class Slot:
+    """The files of a slot, as MicroPython's `import` asks for them. Raises ValueError or OSError for bad `sums`."""
 
-
-def check(slot, only=None):
-    """Return what is wrong with the files of a slot (those named in `only`), "" for nothing."""
-    try:
-        with open("/%s/sums" % slot, "rb") as file:
+    def __init__(self, name):
+        self.folder = "/" + name + "/"
+        with open(self.folder + "sums", "rb") as file:
             lines = file.read(4096).split(b"\n")
         if int(lines[-1], 16) != binascii.crc32(b"\n".join(lines[:-1])) & 0xFFFFFFFF:
-            return "sums"
+            raise ValueError("sums")
+        self.sums = {}
         for line in lines[:-1]:
-            name, size, crc = line.decode().split()
-            if (not only or name in only) and crc_of("/%s/%s" % (slot, name)) != (int(size), int(crc, 16)):
-                return name
-    except (OSError, ValueError) as error:
+            path, size, crc = line.decode().split()
+            self.sums[path] = int(size), int(crc, 16)
+
+    def read(self, path):
+        """Return the content of a file. Raises ValueError where it is not as it was written."""
+        with open(self.folder + path, "rb") as file:
+            data = file.read()
+        if (len(data), binascii.crc32(data) & 0xFFFFFFFF) != self.sums[path]:
+            raise ValueError(path)
+        return data
+
+    def mount(self, readonly, mkfs):
+        pass
+
+    def umount(self):
+        pass
+
+    def stat(self, path):
+        path = path.strip("/")
+        kind, size = _FILE, 0
+        if path in self.sums:
+            size = self.sums[path][0]
+        elif path in ("", "lib", "lib/umqtt"):
+            kind = _FOLDER
+        else:
+            raise OSError(2)
+        return kind, 0, 0, 0, 0, 0, size, 0, 0, 0
+
+    def open(self, path, mode):
+        return io.BytesIO(self.read(path.strip("/")))
+
+
+def check(name):
+    """Return what is wrong with the files of a slot, "" for nothing."""
+    try:
+        slot = Slot(name)
+        for path in slot.sums:
+            slot.read(path)
+    except (OSError, ValueError, KeyError) as error:
         return repr(error)
     return ""
 
@@ -57,23 +86,40 @@ def chosen():
     return slot if slot in SLOTS else ""
 
 
+def watch(board):
+    """Begin to watch the motors, before the rest is imported; None where nobody knows which."""
+    import wm_first
+
+    try:
+        return wm_first.begin(board)
+    except wm_first.NoProduct:
+        return None
+
+
 def main():
     first = chosen()
     path = list(sys.path)
     why = ""
     for slot in [first] * bool(first) + [slot for slot in SLOTS if slot != first] + [""]:
-        sys.path[:] = ["/" + slot] + path + ["/" + slot + "/lib"] if slot else path
-        wrong = check(slot, COUNTS) if slot else ""
+        wrong = ""
+        sys.path[:] = path
         try:
-            if not wrong:
-                import board
-                from wm_count import run
+            if slot:
+                vfs.mount(Slot(slot), "/fw")
+                sys.path[:] = ["/fw"] + path + ["/fw/lib"]
+            import board
+
+            early = watch(board)
+            from wm_count import run
         except Exception as error:
             wrong = repr(error)
-            for name in ("board", "wm_count"):
-                sys.modules.pop(name, None)
+            for name in list(sys.modules):
+                if name == "board" or name.startswith("wm_"):
+                    del sys.modules[name]
+            if sys.path[0] == "/fw":
+                vfs.umount("/fw")
         if not wrong:
-            return run(board, slot, check, why)
+            return run(board, early, slot, check, why)
         if first:
             why = why or "/%s: %s" % (slot, wrong)
         print("wm unusable slot=%s %s" % (slot, wrong))

@@ -17,6 +17,8 @@ PACKAGE = "wearmeter"
 FAKES = "testing.py"
 # What each bundle begins with; it takes along what its modules import at their top and an earlier one does not have.
 ROOTS = {
+    "wm_first": ["wearmeter.device.early"],
+    "wm_state": ["wearmeter.state.state"],
     "wm_count": [
         "wearmeter.device.run",
         "wearmeter.device.attention",
@@ -43,6 +45,8 @@ ROOTS = {
 }
 # Asked for at the prompt by name, see tools/deploy.
 KEPT = {
+    ("wearmeter.device.early", "begin"),
+    ("wearmeter.device.unit_files", "NoProduct"),
     ("wearmeter.device.run", "device"),
     ("wearmeter.device.run", "run"),
     ("wearmeter.device.run", "resume"),
@@ -147,7 +151,7 @@ def _loads(node: ast.Name) -> bool:
 
 
 def _rename(order: list[Module], wanted_elsewhere: set[tuple[str, str]]) -> None:
-    """Give each top-level name of a bundle's modules one that no other has."""
+    """Give each top-level name one that no other module has."""
     taken: dict[str, str] = {}
     local = {name for module in order for name in _locals(module.tree)}
     for module in order:
@@ -351,8 +355,8 @@ def join(firmware: Path) -> list[Bundle]:
     if left:
         raise BundleError(f"{firmware}: in no bundle: {', '.join(left)}")
     wanted = _wanted_elsewhere(modules)
-    for order in orders.values():
-        _rename(order, wanted)
+    # A name of one bundle is imported into others: it is unique in all of them.
+    _rename([module for order in orders.values() for module in order], wanted)
     return [_emit(bundle, order, modules, firmware) for bundle, order in orders.items()]
 
 

@@ -106,4 +106,11 @@ def write_file(path: Path, name: str, content: bytes) -> None:
     path.write_bytes(bytes(filesystem.context.buffer))
 
 
-__all__ = ["FlashStats", "LittleFSError", "make", "read_file", "write_file"]
+def remove_file(path: Path, name: str) -> None:
+    """Takes one file out of an image."""
+    filesystem = _mounted(path)
+    filesystem.remove("/" + name.lstrip("/"))
+    path.write_bytes(bytes(filesystem.context.buffer))
+
+
+__all__ = ["FlashStats", "LittleFSError", "make", "read_file", "remove_file", "write_file"]

@@ -18,10 +18,6 @@ WATCHDOG_MS = const(90000)
 _IDLE_MS = const(500)
 
 
-class NoProduct(ValueError):
-    """Nobody knows what to count; the text says which file of the unit's has no good copy."""
-
-
 class Device:
     """One device, made by wire_up. Public for `make status`: `state`, `tick`, `link`, `guard`, `product`, `config`."""
 
@@ -48,25 +44,14 @@ class Device:
             state.faults.raise_(faults.CRASHED, guard.text.replace("\n", " "))
 
     def begin(self):
-        """Begin to count. A motor that runs already counts from now, and where the product says that one switch powers
-        motor and board, since the chip's own clock began."""
+        """Begin to count: the first tick saves what has run since the inputs were first seen."""
         self.tick()
-        if self.product.powered_with_motor:
-            self._count_the_start()
         self._timer = self.board.start_tick(PERIOD_MS, self.tick)
         self._watchdog = self.board.watchdog(WATCHDOG_MS)
         self._log(
             "wm boot version=%s epoch=%d reason=%s safe=%d"
             % (VERSION, self.state.numbers.epoch, self.board.reset_cause(), self.guard.safe)
         )
-
-    def _count_the_start(self):
-        # ticks_ms begins at 0 with each reset: so long ago the motor ran at least as long as the chip.
-        since_ms = self._clockwork.ticks_ms()
-        for source, places in self.tick.inputs:
-            if source.on:
-                for place in places:
-                    self.state.ran(place, min(since_ms, 60000))
 
     def configure(self, config, crc):
         """The unit's config is there; `crc` is its CRC-32."""

@@ -1,6 +1,6 @@
 """Runs the device, and says what follows when it ends.
 
-    run(board, slot, usable)      # from main.py; returns only to leave the prompt to a maker
+    run(board, early, slot, check)      # from main.py; returns only to leave the prompt to a maker
 
 A crash starts the chip anew; crashing again and again switches to the other slot, or enters safe mode: see guard.py.
 After a Ctrl-C the tick goes on at the prompt, so that a unit that noise on its console has stopped goes on counting;
@@ -16,9 +16,10 @@ import micropython
 from micropython import const
 
 from wearmeter import VERSION
-from wearmeter.device.device import WATCHDOG_MS, NoProduct
+from wearmeter.device.device import WATCHDOG_MS
 from wearmeter.device.guard import RECORD_BYTES, Guard
 from wearmeter.device.slots import Slots
+from wearmeter.device.unit_files import NoProduct
 from wearmeter.flash.record import FRAME_BYTES, Record
 from wearmeter.state import events, faults
 
@@ -30,9 +31,12 @@ _GRACE_MS = const(2000)
 device = None  # for `make status`, which asks at the prompt
 
 
-def run(board, slot="", check=None, complaint=""):
-    """Run on `board` from `slot`. `check(slot)` returns what is wrong with a slot's files, "" for nothing; `complaint`
-    says why main.py took another slot than the one chosen."""
+def run(board, early, slot="", check=None, complaint=""):
+    """Run on `board` from `slot`, going on with what `early` has begun (None where there is no product).
+
+    `check(slot)` returns what is wrong with a slot's files, "" for nothing; `complaint` says why main.py took another
+    slot than the one chosen.
+    """
     global device
     board.watchdog(WATCHDOG_MS)
     guard = Guard(Record(bytearray(RECORD_BYTES + FRAME_BYTES), "crash"), time.ticks_ms, time.ticks_diff)
@@ -40,7 +44,7 @@ def run(board, slot="", check=None, complaint=""):
     room = "start"
     error = None
     try:
-        device = _wire_up(board, guard)
+        device = _wire_up(board, guard, early)
         device.begin()
         if board.sealed() and not _held(device):
             micropython.kbd_intr(-1)
@@ -70,10 +74,10 @@ def run(board, slot="", check=None, complaint=""):
     board.reset()
 
 
-def _wire_up(board, guard):
+def _wire_up(board, guard, early):
     from wearmeter.device.wire_up import wire_up
 
-    return wire_up(board, guard)
+    return wire_up(board, guard, early=early)
 
 
 def _configure(made):

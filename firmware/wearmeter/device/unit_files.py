@@ -10,38 +10,63 @@ from binascii import crc32
 
 from micropython import const
 
-from wearmeter.device.device import NoProduct
 from wearmeter.exchange import cbor
-from wearmeter.flash.record import FRAME_BYTES, Record
+from wearmeter.flash.record import Record, unframe
 
 SCHEMA = const(2)
-_FOLDER = "/unit"
+_FOLDERS = ("/unit/a/", "/unit/b/")
+_LEAST_BYTES = const(1024)
 _MOST_BYTES = const(8192)
 
 
+class NoProduct(ValueError):
+    """Nobody knows what to count; the text says which file of the unit's has no good copy."""
+
+
 def load(name, backup, root=""):
-    """Return (fields, whether a copy was damaged, CRC-32 of the payload) of the file `name`. Raises NoProduct."""
-    size = 0
-    for folder in ("/a/", "/b/"):
+    """Return (fields, CRC-32 of the payload) of the first good copy of the file `name`. Raises NoProduct.
+
+    The start of counting waits for it, so the other copies are looked at later: see `check`.
+    """
+    for folder in _FOLDERS:
         try:
-            size = max(size, os.stat(root + _FOLDER + folder + name)[6])
+            with open(root + folder + name, "rb") as file:
+                found = unframe(file.read(_MOST_BYTES))
         except OSError:
-            pass  # Not there: the other copy, or the backup, will do.
-    record = None
-    found = 0
-    size = min(max(size, FRAME_BYTES + 1), _MOST_BYTES)
-    while not found and size <= _MOST_BYTES:
-        record = Record(bytearray(size), name, backup, root + _FOLDER)
-        found = record.load()
-        size *= 2  # The backup may be larger than what is left of the files.
-    if not found:
-        raise NoProduct("%s: no good copy in /unit/a, /unit/b or the backup (make provision)" % name)
-    record.back_up(found)
-    payload = bytes(record.payload[:found])
+            continue  # Not there: the other copy, or the backup, will do.
+        if found:
+            return _fields(name, found[1])
+    size = _LEAST_BYTES
+    while size <= _MOST_BYTES:  # No larger piece of the heap than it takes: later there may be none.
+        buffer = bytearray(size)
+        found = unframe(memoryview(buffer)[: backup.load_into(buffer)])
+        if found:
+            return _fields(name, bytes(found[1]))
+        size *= 2
+    raise NoProduct("%s: no good copy in /unit/a, /unit/b or the backup (make provision)" % name)
+
+
+def _fields(name, payload):
     fields = cbor.decode(payload)
     if not isinstance(fields, list) or not fields or fields[0] != SCHEMA:
         raise NoProduct("%s: packed for another firmware (make provision)" % name)
-    return fields, bool(record.damaged or record.from_backup), crc32(payload) & 0xFFFFFFFF
+    return fields, crc32(payload) & 0xFFFFFFFF
+
+
+def check(name, backup, root=""):
+    """Look at all copies of a file of which there is a good one; bring the backup to what the files hold. Returns
+    whether a copy was damaged."""
+    size = 0
+    for folder in _FOLDERS:
+        try:
+            size = max(size, os.stat(root + folder + name)[6])
+        except OSError:
+            return True
+    record = Record(bytearray(size), name, backup, root + "/unit")
+    found = record.load()
+    if found:
+        record.back_up(found)
+    return bool(record.damaged or record.from_backup or not found)
 
 
 class Product:

@@ -11,13 +11,15 @@ import os
 import time
 from binascii import crc32
 
+from micropython import const
+
 from wearmeter.device import unit_files
-from wearmeter.device.attention import Attention
-from wearmeter.device.device import Device, NoProduct
+from wearmeter.device.device import Device
+from wearmeter.device.early import begin
 from wearmeter.device.tick import Tick
+from wearmeter.device.unit_files import NoProduct
 from wearmeter.exchange import wire
 from wearmeter.flash.record import FRAME_BYTES, Record
-from wearmeter.inputs.level import LevelInput
 from wearmeter.panel.button import Button
 from wearmeter.panel.light import Light
 from wearmeter.panel.panel import Panel
@@ -25,17 +27,18 @@ from wearmeter.state import counts, events, faults
 from wearmeter.state.clock import Clock
 from wearmeter.state.state import LEDGER_BYTES, State
 
+# Booting takes some seconds; more than this is no boot.
+_MOST_BOOT_MS = const(20000)
 
-def wire_up(board, guard, clockwork=time, log=print, root=""):
-    """Return the device on `board`, its files below the folder `root`. `clockwork` is the module time, or a stand-in.
 
-    Raises NoProduct where nobody knows what to count.
+def wire_up(board, guard, clockwork=time, log=print, root="", early=None):
+    """Return the device on `board`, its files below the folder `root`, which goes on with what `early` has begun.
+
+    `clockwork` is the module time, or a stand-in. Raises NoProduct where nobody knows what to count.
     """
+    early = early or begin(board, clockwork, root)
+    product, attention = early.product, early.attention
     flags = faults.Faults()
-    fields, damaged, _ = unit_files.load("product", board.backup("product"), root)
-    product = unit_files.Product(fields)
-    if damaged:
-        flags.raise_(faults.CONFIG_BAD, "a copy of the product was damaged")
     clock = Clock(clockwork.ticks_ms, clockwork.ticks_diff)
     state = State(
         [part[0] for part in product.parts],
@@ -46,12 +49,10 @@ def wire_up(board, guard, clockwork=time, log=print, root=""):
         log,
     )
     state.load(lambda: crc32(os.urandom(8)) % wire.MAX_ID + 1)
-    attention = Attention(clockwork.sleep_ms, clockwork.ticks_us, clockwork.ticks_diff)
-    inputs = _inputs(board, product, clockwork, attention)
     panel = Panel(state, _buttons(board, product, clockwork), _light(board, product))
     tick = Tick(
         state,
-        inputs,
+        early.inputs,
         panel,
         attention,
         clockwork.ticks_ms,
@@ -59,25 +60,14 @@ def wire_up(board, guard, clockwork=time, log=print, root=""):
         clockwork.ticks_diff,
         guard.run,
     )
+    early.stop()
+    for at, item in enumerate(early.inputs):
+        ran_ms = early.ran_ms[at]
+        if product.powered_with_motor:  # One switch powers motor and board: the motor has run as long as the chip.
+            ran_ms += min(early.since_ms[at], _MOST_BOOT_MS)
+        for place in item[1]:
+            state.ran(place, ran_ms)
     return Device(board, product, state, tick, panel, attention, guard, clockwork, log)
-
-
-def _inputs(board, product, clockwork, attention):
-    made = []
-    for place, (driver, signal, on, off, bands) in enumerate(product.inputs):
-        if driver == "level":
-            pin = board.level_input(signal, "down" if on else "up")
-            source = LevelInput(pin, on, product.max_on_ms, clockwork.ticks_us, clockwork.ticks_diff, attention.prompt)
-        else:
-            from wearmeter.inputs.drivers import make
-
-            source = make(board, product.max_on_ms, clockwork, driver, signal, on, off)
-        if bands:
-            from wearmeter.inputs.weight import WeightedInput
-
-            source = WeightedInput(source, bands)
-        made.append((source, tuple([at for at, part in enumerate(product.parts) if part[1] == place])))
-    return made
 
 
 def _buttons(board, product, clockwork):
@@ -99,10 +89,12 @@ def _light(board, product):
 
 def configure(device, root=""):
     """Give the device its config, after it has begun to count: what it needs to go online. Without one it counts on."""
+    backup = device.board.backup
     try:
-        fields, damaged, crc = unit_files.load("config", device.board.backup("config"), root)
+        fields, crc = unit_files.load("config", backup("config"), root)
+        device.configure(unit_files.Config(fields), crc)
     except NoProduct as error:
-        return device.has_no_config(str(error))
-    device.configure(unit_files.Config(fields), crc)
-    if damaged:
-        device.tick.post((events.FAULT, faults.CONFIG_BAD, "a copy of the config was damaged"))
+        device.has_no_config(str(error))
+    for name in ("product", "config") if device.config else ("product",):
+        if unit_files.check(name, backup(name), root):
+            device.tick.post((events.FAULT, faults.CONFIG_BAD, "a copy of the %s was damaged" % name))
