@@ -60,7 +60,8 @@ def test_console_lines_carry_the_scenarios_time(tmp_path: Path) -> None:
         (nine + scenario.HOUR, "1"),
         (nine + scenario.HOUR + 2 * scenario.MINUTE, "0"),
     ]
-    assert result.lines("boot")[0].at_ms == nine - 5000 + 500
+    importing_ms = result.lines("boot")[0].at_ms - (nine - 5000 + 500)
+    assert 0 < importing_ms < 40  # board.py and esp32_common.py are read from the flash
 
 
 def test_the_truth_is_told_for_each_part_that_was_fitted(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_watchdog_reset_is_a_boot_within_the_same_time_with_power(tmp_path: Pa
     assert [boot.cause for boot in first] == ["power", "watchdog", "watchdog", "watchdog"]
     assert first[-1].ended == "cut"
     assert [line.values["reason"] for line in result.console[:2]] == ["power", "watchdog"]
-    assert result.console[1].at_ms - result.console[0].at_ms == 20_500
+    assert 20_500 <= result.console[1].at_ms - result.console[0].at_ms <= 20_540  # and board.py is imported
     assert result.power_cuts == 2
 
 
@@ -111,10 +112,10 @@ def test_the_units_time_can_be_read_by_the_host(tmp_path: Path) -> None:
     assert run.virtual_utc_s() == start_s + 86_400
 
 
-def test_a_program_that_hangs_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.simulator.vacuum.STUCK_S", 1)
-    with pytest.raises(SimulatorError, match="hangs"):
-        simulator(TWO_CLEANS, tmp_path, b"while True: pass\n").run()
+def test_a_program_that_hangs_does_so_until_the_power_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.simulator.process.HUNG_CPU_S", 1)
+    result = simulator(TWO_CLEANS, tmp_path, b"while True: pass\n").run()
+    assert [boot.ended for boot in result.boots] == ["hung", "hung"]
 
 
 def test_a_folder_without_firmware_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.simulator.process import DroppedCallbacks
 from tools.simulator.testing import Board
 
 
@@ -103,18 +104,26 @@ def test_callbacks_are_never_nested_and_what_comes_meanwhile_runs_after(board: B
     assert run.lines[:2] == ["edge 0 1250", "end"]
 
 
+TWENTY_EDGES_IN_A_CALLBACK = (
+    "import time, machine\n"
+    "edges = []\n"
+    "machine.Pin(4, machine.Pin.IN).irq(lambda p: edges.append(1))\n"
+    "machine.Timer(0, mode=machine.Timer.ONE_SHOT, period=1000, callback=lambda t: time.sleep_ms(500))\n"
+    "time.sleep(5)\nprint(len(edges))\n"
+)
+TWENTY_EDGES = [[1100 + i, "pin", 4, 1 - i % 2] for i in range(20)]
+
+
 def test_the_queue_of_callbacks_holds_eight(board: Board) -> None:
     """MICROPY_SCHEDULER_DEPTH: what comes while it is full is lost, edges of a chattering contact for example."""
-    run = board.power(
-        "import time, machine\n"
-        "edges = []\n"
-        "machine.Pin(4, machine.Pin.IN).irq(lambda p: edges.append(1))\n"
-        "machine.Timer(0, mode=machine.Timer.ONE_SHOT, period=1000, callback=lambda t: time.sleep_ms(500))\n"
-        "time.sleep(5)\nprint(len(edges))\n",
-        events=[[1100 + i, "pin", 4, 1 - i % 2] for i in range(20)],
-    )
+    run = board.power(TWENTY_EDGES_IN_A_CALLBACK, TWENTY_EDGES, storm=True)
     assert run.lines[0] == "8"
     assert run.end["dropped_callbacks"] == 12
+
+
+def test_a_run_that_dropped_a_callback_has_failed_unless_it_says_that_there_is_a_storm(board: Board) -> None:
+    with pytest.raises(DroppedCallbacks, match="12 callbacks"):
+        board.power(TWENTY_EDGES_IN_A_CALLBACK, TWENTY_EDGES)
 
 
 def test_an_exception_in_a_callback_is_printed_and_the_timer_goes_on(board: Board) -> None:

@@ -218,12 +218,15 @@ def test_a_name_look_up_lets_nothing_else_run(board: Board) -> None:
             "beats = []\n"
             "machine.Timer(0, period=100, callback=lambda t: beats.append(time.ticks_ms()))\n"
             "result, waited = caught(lambda: socket.getaddrinfo('broker.example', 1883))\n"
-            "time.sleep_ms(1)\nprint(result, waited, len(beats), beats[-1] - beats[0] < 5)\n",
+            "time.sleep_ms(5)\nprint(result, waited, len(beats), beats[-1] - beats[0] < 5)\n",
         ),
         events=[[0, "wifi", "no_internet"]],
         end_ms=60_000,
+        storm=True,
+        stretch=False,
     )
-    assert run.lines[0] == "-202 14000 8 True"
+    assert run.lines[0] in ("-202 14000 8 True", "-202 14001 8 True")
+    assert run.end["dropped_callbacks"] == 140 - 8
 
 
 def test_names_are_found_where_the_session_says(board: Board, peer: Callable[..., Peer]) -> None:
@@ -258,7 +261,7 @@ def test_broker_outages_refuse_or_stay_silent(board: Board, peer: Callable[..., 
         "time.sleep(10)\nprint(caught(lambda: opened(4).write(b'x'))[0])\n"
     )
     port = peer(echo).port
-    for mode, result, least_ms in (("refused", "ECONNREFUSED", 10), ("silent", "ETIMEDOUT", 4000)):
+    for mode, result, least_ms in (("refused", "ECONNRESET", 10), ("silent", "ETIMEDOUT", 4000)):
         run = board.power(program(port, text), events=[[4000, "broker", mode], [12_000, "broker", "up"]], end_ms=60_000)
         got, waited_ms = eval(run.lines[0])
         assert got == result

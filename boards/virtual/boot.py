@@ -25,11 +25,13 @@ def _preload(session):
     import world
 
     the = world.begin(session)
-    import time, socket, select, machine, esp32, network, ntptime, mbedtls  # noqa: E401, F401
+    import time, socket, select, machine, esp32, network, ntptime, mbedtls, collector, schedule  # noqa: E401, F401
     import flash
 
-    sys.modules["tls"] = sys.modules.pop("mbedtls")  # no file can stand before this built-in module
-    for name in ("world", "flash", "mqtt_answers", "dns_answers"):
+    sys.modules["tls"] = sys.modules.pop("mbedtls")  # no file can stand before these built-in modules
+    sys.modules["gc"] = sys.modules.pop("collector")
+    sys.modules["micropython"] = sys.modules.pop("schedule")
+    for name in ("world", "scheduler", "pulses", "costs", "flash", "pulse_counter", "mqtt_answers", "udp_answers"):
         sys.modules.pop(name, None)
     stats = session.get("stats_file")
     return the, flash.Flash(the, session["flash_file"], stats, session.get("cut_at_operation"))
@@ -39,13 +41,13 @@ class _Flashbdev:
     bdev = None
 
 
-def _mount_frozen(session, device):
+def _mount_frozen(the, session, device):
     """An image with the firmware frozen in (boards/frozen): the session's `frozen` is the folder of what it holds."""
     vfs.umount("/")
     vfs.mount(vfs.VfsPosix(session["frozen"]), _FROZEN)
     sys.modules["flashbdev"] = _Flashbdev
     _Flashbdev.bdev = device
-    _run(_FROZEN + "/_boot.py")
+    _run(_FROZEN + "/_boot.py", the)
 
 
 def _mount(the, device):
@@ -62,36 +64,46 @@ def _mount(the, device):
             the.sleep(3_000_000)
 
 
-def _stamp_console(the):
-    """Each line on the console carries the true UTC: `@<milliseconds since 1970> text`."""
+def _charge_builtins(the):
+    """print and open are calls into C. Each line on the console carries the true UTC: `@<ms since 1970> text`."""
     import builtins
 
-    pc_print = builtins.print
+    pc_print, pc_open = builtins.print, builtins.open
 
     def stamped(*values, **keywords):
         if keywords:
             return pc_print(*values, **keywords)
-        pc_print("@%d" % the.utc_ms(), *values)
+        text = " ".join([str(value) for value in values])
+        pc_print("@%d" % the.utc_ms(), text)
+        the.written(len(text) + 2)
+
+    def opened(*arguments, **keywords):
+        the.look()
+        return pc_open(*arguments, **keywords)
 
     builtins.print = stamped
+    builtins.open = opened
 
 
-def _run(path):
+def _run(path, the):
     try:
         with open(path) as file:
             code = compile(file.read(), path, "exec")
     except OSError:
         return
+    the.charges = not the.real
+    if path.endswith("main.py"):
+        the.main_us = the.now_us
     exec(code, {"__name__": "__main__"})
 
 
 def _start(session):
     the, device = _preload(session)
     if not the.real:
-        _stamp_console(the)
+        _charge_builtins(the)
     the.block(session.get("boot_ms", 0) * 1000)
     if session.get("frozen"):
-        _mount_frozen(session, device)
+        _mount_frozen(the, session, device)
     else:
         _mount(the, device)
     sys.path[:] = ["", _FROZEN, ".frozen", "/lib"] if session.get("frozen") else ["", ".frozen", "/lib"]
@@ -103,9 +115,9 @@ def _start(session):
 def _main(session):
     the = _start(session)
     try:
-        _run("/boot.py")
+        _run("/boot.py", the)
         if session.get("run_main", True):
-            _run(_FROZEN + "/main.py" if session.get("frozen") else "/main.py")
+            _run(_FROZEN + "/main.py" if session.get("frozen") else "/main.py", the)
     except SystemExit:
         the.die("soft")  # as on the ESP32: SystemExit from main is a soft reset
     except BaseException as error:

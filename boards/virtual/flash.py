@@ -1,7 +1,7 @@
 """Flash memory in a file: NOR rules, wear counted, and torn when the power goes within an operation.
 
-Programming only clears bits, erasing sets a block of 4096 bytes to 0xFF. Figures of a common 4 MiB SPI flash:
-programming 256 bytes takes about 1 ms, erasing a block 40 ms.
+Programming only clears bits, erasing sets a block of 4096 bytes to 0xFF. What reading, programming and erasing take
+stands in costs.py; a session's `erase_ms` is another flash, up to the data sheets' worst of 400 ms.
 
 The counters live in a file of their own that is written with each operation and so survives a kill:
 `<4sIQQQ` magic b"WMF1", number of blocks, programs, erases, bytes programmed; then a `<I` of erases for each block.
@@ -10,10 +10,9 @@ The counters live in a file of their own that is written with each operation and
 import errno
 import struct
 
+import costs
+
 BLOCK_BYTES = 4096
-PROGRAM_SETUP_US = 20
-PROGRAM_BYTE_US = 4
-ERASE_US = 40_000
 HEADER = "<4sIQQQ"
 HEADER_BYTES = struct.calcsize(HEADER)
 
@@ -31,6 +30,8 @@ class Flash:
 
     def __init__(self, world, path, stats_path=None, cut=None):
         self.world = world
+        erase_ms = world.session.get("erase_ms")
+        self.erase_us = costs.ERASE_US if erase_ms is None else erase_ms * 1000
         self.file = open(path, "r+b")
         self.blocks = self.file.seek(0, 2) // BLOCK_BYTES
         self.cache = [memoryview(bytearray(BLOCK_BYTES)) for _ in range(CACHED_BLOCKS)]
@@ -74,8 +75,7 @@ class Flash:
         left_us = self.world.spend(cost_us)
         if left_us is None:
             return size, False
-        self.world.now_us += max(left_us, 0)
-        return size * max(left_us, 0) // cost_us, True
+        return size * left_us // cost_us, True
 
     def block_view(self, block):
         slot = block % CACHED_BLOCKS
@@ -88,6 +88,7 @@ class Flash:
 
     def readblocks(self, block, buffer, offset=0):
         size = len(buffer)
+        self.world.charge(costs.READ_US + size * costs.READ_BYTE_NS // 1000)
         if offset + size > BLOCK_BYTES:
             self.file.seek(block * BLOCK_BYTES + offset)
             self.file.readinto(buffer)
@@ -112,7 +113,7 @@ class Flash:
             new = int.from_bytes(buffer, "big")
             if int.from_bytes(old, "big") & new != new:
                 raise RuntimeError("flash: programming block %d at %d would set bits" % (block, offset))
-        done, cut = self.done_bytes(size, PROGRAM_SETUP_US + size * PROGRAM_BYTE_US)
+        done, cut = self.done_bytes(size, costs.PROGRAM_SETUP_US + size * costs.PROGRAM_BYTE_US)
         self.programs += 1
         self.bytes_programmed += done
         self.count()
@@ -122,11 +123,11 @@ class Flash:
             self.file.seek(block * BLOCK_BYTES + offset)
             self.file.write(data)
         if cut:
-            self.world.die("cut")
+            self.world.die_in_flash()
 
     def erase(self, block):
         view = self.block_view(block)
-        done, cut = self.done_bytes(BLOCK_BYTES, ERASE_US)
+        done, cut = self.done_bytes(BLOCK_BYTES, self.erase_us)
         self.count_erase(block)
         if done:
             erased = memoryview(ERASED)[:done]
@@ -134,7 +135,7 @@ class Flash:
             self.file.seek(block * BLOCK_BYTES)
             self.file.write(erased)
         if cut:
-            self.world.die("cut")
+            self.world.die_in_flash()
 
     def ioctl(self, request, argument):
         if request == BLOCK_COUNT:

@@ -3,19 +3,22 @@
 One instance, `the`, made by boot.py from a session file; the stand-ins of `machine`, `time`, `socket` and
 `network` ask it. Instants are microseconds since power-on; a session's events are given in milliseconds.
 
-Virtual mode: nothing waits, sleeping moves `now_us`. Real mode: `now_us` follows the PC's clock.
+Virtual mode: nothing waits, sleeping moves `now_us`, and so does what work costs (costs.py). Real mode: `now_us`
+follows the PC's clock.
 
-Soft callbacks (timers, pin interrupts) wait in a queue of 8 as in MicroPython's scheduler and run only where the
-ESP32 would run them: while Python sleeps, when a blocking socket call comes up for air (each 100 ms), at calls of
-the `time` module. They never run inside one another, nor inside a flash operation or a name look-up.
+Soft callbacks wait in the scheduler's queue (scheduler.py). They run one at a time where C hands back to MicroPython:
+at calls of the stand-ins, each 100 ms of a blocking socket call, and whenever something happens in a sleep. None runs
+within a flash operation, a name look-up or another callback.
 """
 
 import gc
 import json
 import os
 import utime as pc_time
+import costs
+from pulses import Storm
+from scheduler import QUEUE_DEPTH, Scheduler
 
-CALLBACK_QUEUE = 8  # MICROPY_SCHEDULER_DEPTH of the ESP32 port
 SOCKET_POLL_US = 100_000  # SOCKET_POLL_US of the ESP32 port
 REST_US = 15_000_000  # inputs at rest for so long: periodic timers may be stretched
 STRETCHED_US = 1_000_000
@@ -23,6 +26,7 @@ HEAP_SAMPLE_US = 60_000_000
 PACE_STEP_US = 100_000  # while an answer is due, so much virtual time ...
 PACE_REAL_MS = 20  # ... is worth so much real time
 NEVER = 1 << 60
+_64_BITS = (1 << 64) - 1
 
 the = None
 
@@ -46,7 +50,11 @@ class World:
         self.rest = {int(gpio): value for gpio, value in session.get("rest", {}).items()}
         self.unrest = set()
         self.quiet_us = self.now_us + REST_US
-        self.edge_listeners = {}  # gpio -> function(level, gpio)
+        self.stretch = not self.real and session.get("stretch", True)
+        self.listeners = {}  # gpio -> machine.Pin with an interrupt handler
+        self.storms = []
+        self.outputs = {}  # gpio -> Wave of a PWM output
+        self.counters = []  # esp32.PCNT units
         self.wifi = "up"
         self.broker = "up"
         self.ntp = True
@@ -58,9 +66,14 @@ class World:
         self.timers = []
         self.watchdog_us = NEVER
         self.watchdog_timeout_us = NEVER
-        self.queue = []
-        self.locked = 0
-        self.dropped_callbacks = 0
+        self.watchdog_tell_us = 0
+        self.scheduler = Scheduler(self.charge, costs.CALLBACK_US)
+        self.charges = False  # until the first line of Python on the flash: boot_ms has all that comes before
+        self.in_c = 0
+        self.calls = 0
+        self.console_free_us = 0
+        self.motor_gpios = session.get("motor_gpios", ())
+        self.main_us = self.first_sample_us = None
         self.sockets = []
         self.paced_us = 0  # real time spent waiting for the host's processes
         self.flash = None
@@ -74,9 +87,7 @@ class World:
         self.clock_due_us = 0
         self.due_us = 0
         self.pc_zero_us = pc_time.ticks_us() - self.now_us
-        self.lock()
         self.happen()  # what was already so at this instant
-        self.unlock_quietly()
 
     # --- time ---------------------------------------------------------------------------------------------------
 
@@ -96,11 +107,19 @@ class World:
         self.clock_due_us = self.now_us + 1_000_000
 
     def tell_watchdog(self):
-        """In real mode the host bites, as no code of ours runs at the prompt: here is when (8 bytes, UTC ms)."""
-        if self.real and self.watchdog_file:
-            now_ms = pc_time.time_ns() // 1_000_000
-            self.watchdog_file.seek(0)
-            self.watchdog_file.write((now_ms + self.watchdog_timeout_us // 1000).to_bytes(8, "little"))
+        """For the host, who must bite where no code of ours runs: at the prompt in real mode, in C that never hands
+        back in virtual mode. 16 bytes, little endian: UTC ms of the bite, us of the RTC against `now_us` (signed).
+        In virtual mode not at each feed, but once a second."""
+        if not self.watchdog_file or not self.real and self.now_us < self.watchdog_tell_us:
+            return
+        self.watchdog_tell_us = self.now_us + 1_000_000
+        if self.real:
+            bite_ms = pc_time.time_ns() // 1_000_000 + self.watchdog_timeout_us // 1000
+        else:
+            bite_ms = self.start_utc_ms + self.watchdog_us // 1000
+        self.watchdog_file.seek(0)
+        self.watchdog_file.write(bite_ms.to_bytes(8, "little"))
+        self.watchdog_file.write((self.rtc_offset_us & _64_BITS).to_bytes(8, "little"))
 
     def plan(self):
         """Find the next instant at which anything happens."""
@@ -120,27 +139,32 @@ class World:
             due = self.clock_due_us
         if self.heap_due_us < due:
             due = self.heap_due_us
+        for storm in self.storms:
+            edge_us = storm.end_us
+            if storm.gpio in self.listeners and len(self.scheduler.queue) < QUEUE_DEPTH:
+                edge_us = storm.next_edge_us()
+            if edge_us < due:
+                due = edge_us
         self.due_us = due
 
     def happen(self):
-        """Everything that is due now, then the callbacks if they may run."""
+        """Everything that is due at this instant. Callbacks only get into the queue."""
         now = self.now_us
         if now >= self.end_us:
             self.die("cut")
         if now >= self.watchdog_us:
             self.die("watchdog")
+        if self.storms:
+            self.blow()
         events = self.events
         while self.event < len(events) and events[self.event][0] * 1000 <= now:
             event = events[self.event]
             self.event += 1
             self.apply(event)
         for timer in self.timers:
-            while timer.due_us <= now:
-                self.schedule(timer.callback, timer)
-                if not timer.period_us:
-                    timer.due_us = NEVER
-                    break
-                timer.due_us += self.step_us(timer.period_us)
+            if timer.due_us <= now:
+                self.scheduler.interrupt(timer.callback, timer)
+                timer.due_us = timer.due_us + self.step_us(timer.period_us) if timer.period_us else NEVER
         if now >= self.radio_due_us:
             self.radio.step()
         if now >= self.clock_due_us:
@@ -148,131 +172,133 @@ class World:
         if now >= self.heap_due_us:
             self.sample_heap()
         self.plan()
-        if self.queue and not self.locked:
-            self.run_callbacks()
 
     def step_us(self, period_us):
-        if self.real or period_us >= STRETCHED_US or self.unrest or self.now_us < self.quiet_us:
+        if not self.stretch or period_us >= STRETCHED_US or self.unrest or self.now_us < self.quiet_us:
             return period_us
         return STRETCHED_US // period_us * period_us
 
     def advance(self, target_us):
-        """Let time pass until target_us."""
+        """Let time pass until target_us, each thing at its instant; no callback runs."""
         if self.real:
             return self.wait_real(target_us)
+        if target_us < self.now_us:
+            target_us = self.now_us
         while self.due_us <= target_us:
-            if self.due_us > self.now_us:
-                self.now_us = self.due_us
+            self.now_us = self.due_us  # may lie before what was charged meanwhile: nobody sees it go back
             self.happen()
-        if target_us > self.now_us:
-            self.now_us = target_us
+        self.now_us = target_us
+        if self.storms:
+            self.blow()
+
+    def charge(self, cost_us):
+        """Work that takes time. What is due meanwhile happens when Python next looks, at its own instant."""
+        if self.charges:
+            self.now_us += cost_us
 
     def look(self):
-        """A glance at the clock: the time it costs lets loops that only look at the clock end."""
+        """A call into C: it costs time, what is due happens, and then C hands back: at most one callback runs."""
         if self.real:
             self.now_us = pc_time.ticks_us() - self.pc_zero_us
+            if self.due_us <= self.now_us:
+                self.happen()
         else:
-            self.now_us += 2
-        if self.due_us <= self.now_us:
-            self.happen()
-        elif self.queue and not self.locked:
-            self.run_callbacks()
+            self.now_us += costs.CALL_US
+            self.calls += 1
+            if self.calls >= costs.COLLECT_EVERY_CALLS:
+                self.collected()
+            if self.due_us <= self.now_us or self.storms:
+                self.advance(self.now_us)
+        if self.scheduler.queue and not self.in_c:
+            self.hand_back()
         return self.now_us
+
+    def hand_back(self):
+        """At most one callback runs. Returns whether one did."""
+        if self.storms:
+            self.blow()  # before there is room in the queue: what came until now has found it full
+            ran = self.scheduler.hand_back()
+            self.plan()
+            return ran
+        return self.scheduler.hand_back()
+
+    def collected(self):
+        """A garbage collection, the program's or an automatic one."""
+        self.calls = 0
+        self.charge(costs.COLLECT_US)
+
+    def written(self, characters):
+        """So many characters went to the console: who fills its FIFO waits."""
+        if not self.real:
+            self.console_free_us = max(self.console_free_us, self.now_us) + characters * costs.CONSOLE_CHARACTER_US
+            full_us = self.console_free_us - costs.CONSOLE_FIFO_CHARACTERS * costs.CONSOLE_CHARACTER_US
+            self.now_us = max(self.now_us, full_us)
+
+    def sampled(self, gpio):
+        """Python read a pin."""
+        if self.first_sample_us is None and gpio in self.motor_gpios:
+            self.first_sample_us = self.now_us
 
     def wait_real(self, target_us):
         while True:
             self.now_us = now = pc_time.ticks_us() - self.pc_zero_us
             if self.due_us <= now:
                 self.happen()
-            elif self.queue and not self.locked:
-                self.run_callbacks()
             if now >= target_us:
                 return
             pc_time.sleep_ms(max(1, min(self.due_us, target_us) - now) // 1000 or 1)
 
     def sleep(self, duration_us):
-        """As time.sleep on the device: callbacks run exactly when they are due."""
-        target = self.look() + duration_us
-        if not self.real:
-            while self.now_us < target and self.answer_due():
-                step = min(PACE_STEP_US, target - self.now_us)
-                self.wait_for_answer(PACE_REAL_MS * step // PACE_STEP_US or 1)
-                self.advance(self.now_us + step)
-        self.advance(target)
+        """As mp_hal_delay_ms: C hands back once, and then whenever something has happened. A callback that is late
+        makes the sleep longer; what is in the queue when the sleep is over stays there."""
+        target_us = self.look() + duration_us
+        while self.now_us < target_us:
+            step_us = target_us
+            if not self.real and self.answer_due():
+                step_us = min(self.now_us + PACE_STEP_US, target_us)
+                self.wait_for_answer(PACE_REAL_MS * (step_us - self.now_us) // PACE_STEP_US or 1)
+            while self.now_us < step_us:
+                if not self.hand_back():
+                    self.advance(min(step_us, max(self.due_us, self.now_us)))
 
     def block(self, duration_us):
-        """Time inside C code that lets no callback run; they run when it returns."""
-        self.lock()
+        """Time inside C code that hands back only when it returns."""
         self.advance(self.now_us + duration_us)
-        self.unlock()
+        self.hand_back()
 
     def spend(self, duration_us):
-        """Time of a flash operation: no callback runs until Python looks at the clock again.
-
-        Returns None, or, when the power is cut within, how much of the duration was left to it.
-        """
+        """Time of a flash operation. Returns None, or, when the chip dies within, how much of the duration was left."""
         if self.real:
             return None
-        if self.now_us + duration_us > self.end_us:
-            return self.end_us - self.now_us
-        self.locked += 1
+        dies_us = min(self.end_us, self.watchdog_us)
+        if self.now_us + duration_us > dies_us:
+            left_us = max(dies_us - self.now_us, 0)
+            self.now_us = dies_us
+            return left_us
         self.advance(self.now_us + duration_us)
-        self.locked -= 1
         return None
 
-    # --- callbacks ----------------------------------------------------------------------------------------------
-
-    def lock(self):
-        self.locked += 1
-
-    def unlock_quietly(self):
-        self.locked -= 1
-
-    def unlock(self):
-        self.locked -= 1
-        if self.queue and not self.locked:
-            self.run_callbacks()
-
-    def schedule(self, callback, argument):
-        if len(self.queue) < CALLBACK_QUEUE:
-            self.queue.append((callback, argument))
-        else:
-            self.dropped_callbacks += 1
-
-    def run_callbacks(self):
-        queue = self.queue
-        self.locked += 1
-        try:
-            while queue:
-                callback, argument = queue.pop(0)
-                try:
-                    callback(argument)
-                except Exception as error:  # as the scheduler does: printed, and the program goes on
-                    import sys
-
-                    sys.print_exception(error)
-        finally:
-            self.locked -= 1
+    def die_in_flash(self):
+        """The power goes, or the watchdog bites, in the midst of a flash operation."""
+        self.die("watchdog" if self.watchdog_us < self.end_us and self.now_us >= self.watchdog_us else "cut")
 
     # --- what happens from outside ------------------------------------------------------------------------------
 
     def apply(self, event):
         kind = event[1]
-        if kind == "pin" or kind == "adc":
+        if kind == "pin":
             gpio, value = event[2], event[3]
-            if kind == "pin":
-                before = self.pins.get(gpio)
-                self.pins[gpio] = value
-                if before != value and gpio in self.edge_listeners:
-                    self.edge_listeners[gpio](value)
-            else:
-                self.analog[gpio] = value
-            rest = self.rest.get(gpio, 0)
-            if value == rest or (kind == "adc" and value <= rest):
-                self.unrest.discard(gpio)
-            else:
-                self.unrest.add(gpio)
-            self.disturb()
+            self.drive(gpio, value)
+            self.unsettle(gpio, value != self.rest.get(gpio, 0))
+        elif kind == "adc":
+            gpio, value = event[2], event[3]
+            self.analog[gpio] = value
+            self.unsettle(gpio, value > self.rest.get(gpio, 0))
+        elif kind == "storm":
+            gpio, hertz, duration_ms = event[2:5]
+            end_us = self.now_us + duration_ms * 1000
+            self.storms.append(Storm(gpio, self.now_us, 500_000 // hertz, end_us, self.pins.get(gpio, 0)))
+            self.unsettle(gpio, True)
         elif kind == "wifi" or kind == "broker":
             if kind == "wifi":
                 self.wifi = event[2]
@@ -287,18 +313,49 @@ class World:
         elif kind == "mains":
             gpio, rms, hertz = event[2:5]
             self.mains[gpio] = rms, hertz
-            if rms:
-                self.unrest.add(gpio)
-            else:
-                self.unrest.discard(gpio)
-            self.disturb()
+            self.unsettle(gpio, rms)
         elif kind == "rtc_jump":
             self.rtc_offset_us += event[2] * 1000
         else:
             raise ValueError("session event " + repr(event))
 
-    def disturb(self):
+    def drive(self, gpio, level):
+        """A pin's level changes from outside: hardware counts it, and an interrupt may be waiting for it."""
+        before = self.pins.get(gpio)
+        if before == level:
+            return
+        for counter in self.counters:
+            counter.edge(gpio, level)
+        self.pins[gpio] = level
+        pin = self.listeners.get(gpio)
+        if pin is not None and pin.trigger & (pin.IRQ_RISING if level else pin.IRQ_FALLING):
+            self.scheduler.interrupt(pin.handler, pin)
+
+    def blow(self):
+        """The storms' edges up to now."""
+        for storm in list(self.storms):
+            storm.tell(self.now_us, self.listeners.get(storm.gpio), self.scheduler)
+            self.pins[storm.gpio] = storm.level(self.now_us)
+            if self.now_us >= storm.end_us:
+                for counter in self.counters:
+                    counter.settle()
+                self.storms.remove(storm)
+                self.unsettle(storm.gpio, self.pins[storm.gpio] != self.rest.get(storm.gpio, 0))
+        self.plan()
+
+    def wave_on(self, gpio):
+        """The square wave on a pin, a PWM output's or a storm's, or None."""
+        for storm in self.storms:
+            if storm.gpio == gpio:
+                return storm
+        return self.outputs.get(gpio)
+
+    def unsettle(self, gpio, running):
         """An input changed: periodic timers are back on their true beat from here."""
+        if running:
+            self.unrest.add(gpio)
+        else:
+            self.unrest.discard(gpio)
         self.quiet_us = self.now_us + REST_US
         for timer in self.timers:
             period = timer.period_us
@@ -336,7 +393,7 @@ class World:
 
     def die(self, reason):
         """End as hardware ends: at once, no finally, no atexit."""
-        self.locked += 1
+        self.scheduler.locked += 1
         self.due_us = NEVER
         if not self.real:
             self.sample_heap()
@@ -348,7 +405,9 @@ class World:
                 "rtc_us": self.now_us + self.rtc_offset_us,
                 "heap_peak": self.heap_peak,
                 "paced_ms": self.paced_us // 1000,
-                "dropped_callbacks": self.dropped_callbacks,
+                "dropped_callbacks": self.scheduler.dropped,
+                "main_us": self.main_us,
+                "first_sample_us": self.first_sample_us,
                 "flash_operations": self.flash.operation if self.flash else 0,
             }
             self.end_file.write(json.dumps(record))

@@ -119,9 +119,7 @@ def make(
     model = files.product(product_name, board)["model"]
     shared = files.read_config(common)
     fleet_units = units(fleet)
-    own = [
-        files.files(config_of(unit, shared), f"{fleet}: {unit['serial']}", common.parent) for unit in fleet_units
-    ]
+    own = [files.files(config_of(unit, shared), f"{fleet}: {unit['serial']}", common.parent) for unit in fleet_units]
     report: list[dict[str, str]] = []
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -134,9 +132,7 @@ def make(
             flash_image.make(
                 place / "vfs.bin", {**firmware, "product.json": product, **unit_files}, int(facts["vfs_bytes"], 0)
             )
-            (place / "nvs.bin").write_bytes(
-                nvs_image(unit_files["config.json"], product, int(facts["nvs_bytes"], 0))
-            )
+            (place / "nvs.bin").write_bytes(nvs_image(unit_files["config.json"], product, int(facts["nvs_bytes"], 0)))
             for name in ("vfs.bin", "nvs.bin"):
                 (place / name).chmod(0o600)
             label(unit, model, place / "label.svg")

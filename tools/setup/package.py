@@ -1,6 +1,6 @@
 """Writes package.json, by which `mpremote mip install` fetches the package's sources.
 
-    python -m tools.setup.package     # after a file of firmware/wearmeter has come or gone
+python -m tools.setup.package     # after a file of firmware/wearmeter has come or gone
 """
 
 from __future__ import annotations

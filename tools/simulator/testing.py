@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import struct
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +10,19 @@ from typing import Any
 
 from tools.simulator import flash_image
 from tools.simulator.flash_image import FlashStats
-from tools.simulator.vacuum import BOARD, STAMPED, board_files, find_micropython
+from tools.simulator.process import BoardProcess
+from tools.simulator.timeline import pins
+from tools.simulator.vacuum import STAMPED, board_files, find_micropython
 
 START_UTC_MS = 1_772_431_200_000  # 2026-03-02 06:00:00
+MOTOR_GPIOS = [number for name, number in pins().items() if "motor" in name]
 WIFI = {"ssid": "Home", "password": "a password"}
 
 
 @dataclass(frozen=True)
 class BoardRun:
-    """One process of the board. `lines` are those of the console, `stamps_ms` their true time since power-on."""
+    """One process of the board. `lines` are those of the console, `stamps_ms` their true time since power-on. `end` is
+    its end file, empty when it ended by itself."""
 
     lines: list[str]
     stamps_ms: list[int | None]
@@ -44,7 +46,7 @@ class Board:
         self.directory.mkdir(parents=True, exist_ok=True)
         content = {**board_files(), **self.files}
         flash_image.make(self.flash, content, self.flash_kib * 1024)
-        for name in ("wear.bin", "nvs.json"):
+        for name in ("wear.bin", "nvs.json", "end.json", "watchdog.bin"):
             (self.directory / name).write_bytes(b"")
         self.clock.write_bytes(bytes(8))
 
@@ -69,35 +71,30 @@ class Board:
             "stats_file": str(self.directory / "wear.bin"),
             "nvs_file": str(self.directory / "nvs.json"),
             "clock_file": str(self.clock),
+            "watchdog_file": str(self.directory / "watchdog.bin"),
             "end_file": str(self.directory / "end.json"),
             "start_utc_ms": START_UTC_MS,
             "end_ms": 10_000,
             "unique_id": "246f28a1b2c3",
             "wifi": WIFI,
+            "motor_gpios": MOTOR_GPIOS,
             "events": [],
         }
         return {**plain, **keys}
 
     def power(self, main: str | None = None, events: Iterable[list[Any]] = (), **keys: Any) -> BoardRun:
-        """Runs until the board dies (after 10 s of its time, unless end_ms says otherwise)."""
+        """Runs until the board dies (after 10 s of its time, unless end_ms says otherwise).
+
+        Raises DroppedCallbacks when the scheduler's queue was full, unless storm=True says that it may be.
+        """
         if main is not None:
             flash_image.write_file(self.flash, "main.py", main.encode())
-        (self.directory / "end.json").write_text("")
-        session_path = self.directory / "session.json"
-        session_path.write_text(json.dumps(self.session(events=list(events), **keys)))
-        result = subprocess.run(
-            [find_micropython(), "-X", "heapsize=1m", str(BOARD / "boot.py"), str(session_path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=60,
-            check=False,
-        )
+        session = self.session(events=list(events), **keys)
+        process = BoardProcess(session, self.directory / "session.json", find_micropython())
         lines: list[str] = []
         stamps: list[int | None] = []
-        for line in result.stdout.decode("utf-8", "replace").splitlines():
+        for line in process.lines():
             stamped = STAMPED.fullmatch(line)
             lines.append(stamped[2] if stamped else line)
             stamps.append(int(stamped[1]) - START_UTC_MS if stamped else None)
-        end = (self.directory / "end.json").read_text()
-        return BoardRun(lines, stamps, result.returncode, json.loads(end) if end else {})
+        return BoardRun(lines, stamps, process.process.returncode, process.end() or {})

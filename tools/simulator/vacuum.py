@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import shutil
 import struct
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,18 +15,14 @@ from typing import Any
 
 from tools.simulator import counts, flash_image, timeline
 from tools.simulator.flash_image import FlashStats
+from tools.simulator.process import BoardProcess, SimulatorError
 from tools.simulator.scenario import ROOT, Scenario
 from tools.simulator.timeline import Session, Timeline
 
 BOARD = ROOT / "boards" / "virtual"
 SSID, PASSWORD = "Home", "a password of the house"
-STUCK_S = 60  # real seconds without the board's time moving: its program hangs
 STAMPED = re.compile(r"@(\d+) ?(.*)")
 RESETS = {"watchdog": "watchdog", "hard": "hard", "soft": "soft"}
-
-
-class SimulatorError(Exception):
-    """The run cannot go on; one line."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Boot:
-    """A start of the chip, and how it ended: cut, watchdog, hard (machine.reset), soft, or crash."""
+    """A start of the chip, and how it ended: cut, watchdog, hard (machine.reset), soft, hung, or crash."""
 
     session: int
     at_ms: int
@@ -170,7 +164,7 @@ class Simulator:
         self.console_path = self.directory / "console.log"
         self.session_overrides: dict[str, Any] = {}
         self.result = Result(self.timeline)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BoardProcess | None = None
         self._stopped = False
         self._make_unit()
 
@@ -186,7 +180,7 @@ class Simulator:
         files["config.json"] = json.dumps(self.device_config()).encode()
         files.update(self.extra_files)
         flash_image.make(self.flash_path, files, self.scenario.device.flash_kib * 1024)
-        for name in ("flash-wear.bin", "nvs.json", "end.json", "console.log"):
+        for name in ("flash-wear.bin", "nvs.json", "end.json", "watchdog.bin", "console.log"):
             (self.directory / name).touch()
         self.tell_clock(0)
 
@@ -222,7 +216,7 @@ class Simulator:
     # --- running ----------------------------------------------------------------------------------------------------
 
     def run(self) -> Result:
-        """All sessions. Raises SimulatorError when the unit's program hangs or the board cannot run."""
+        """All sessions. Raises SimulatorError when the scheduler dropped a callback or the board cannot run."""
         began = time.monotonic()
         with open(self.console_path, "w", encoding="utf-8") as console:
             for session in self.timeline.sessions:
@@ -250,7 +244,6 @@ class Simulator:
         while not self._stopped:
             board["reset_cause"] = cause
             began_ms = int(board["elapsed_ms"])
-            (self.directory / "end.json").write_text("")
             end = self._run_process(board, session, console)
             boot = Boot(
                 session.number,
@@ -282,6 +275,7 @@ class Simulator:
             "stats_file": str(self.stats_path.resolve()),
             "nvs_file": str((self.directory / "nvs.json").resolve()),
             "clock_file": str(self.clock_path.resolve()),
+            "watchdog_file": str((self.directory / "watchdog.bin").resolve()),
             "end_file": str((self.directory / "end.json").resolve()),
             "start_utc_ms": self.scenario.start_utc_ms + session.on_ms,
             "end_ms": session.off_ms - session.on_ms,
@@ -293,68 +287,30 @@ class Simulator:
             "wifi": {"ssid": SSID, "password": PASSWORD},
             "hosts": self.hosts,
             "rest": {str(number): value for number, value in self.timeline.rest.items()},
+            "motor_gpios": [timeline.pins()[source.signal] for source in self.scenario.product.inputs.values()],
             "events": session.events,
             **self.session_overrides,
         }
 
     def _run_process(self, board: dict[str, Any], session: Session, console: Any) -> dict[str, Any]:
-        session_path = self.directory / "session.json"
-        session_path.write_text(json.dumps(board))
-        command = [
-            self.micropython,
-            "-X",
-            f"heapsize={self.scenario.device.heap_kib}k",
-            str(BOARD / "boot.py"),
-            str(session_path.resolve()),
-        ]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=self.directory
-        )
+        """Raises SimulatorError: dropped callbacks, or a board that ended by itself."""
+        heap_kib = self.scenario.device.heap_kib
+        process = BoardProcess(board, self.directory / "session.json", self.micropython, heap_kib)
         self._process = process
         try:
-            for text in self._lines_of(process):
+            for text in process.lines():
                 self._console(text, session, console)
-            process.wait()
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
             self._process = None
-        end = (self.directory / "end.json").read_text()
+        end = process.end()
         if end:
-            return dict(json.loads(end))
+            return end
         if self._stopped:
             now_us = (self.clock.utc_ms() - int(board["start_utc_ms"])) * 1000
             nothing = {"heap_peak": 0, "flash_operations": 0, "dropped_callbacks": 0}
             return {"reason": "stopped", "now_us": now_us, **nothing}
         last = self.result.console[-1].text if self.result.console else "nothing on its console"
-        raise SimulatorError(f"the virtual board ended by itself (status {process.returncode}): {last}")
-
-    def _lines_of(self, process: subprocess.Popen[bytes]) -> Any:
-        """Yields the console's lines. Raises SimulatorError when the unit's time stands still for long."""
-        assert process.stdout is not None
-        descriptor = process.stdout.fileno()
-        rest = b""
-        seen_ms, seen_at = -1, time.monotonic()
-        while True:
-            ready, _, _ = select.select([descriptor], [], [], 1.0)
-            if not ready:
-                now_ms = self.clock.utc_ms()
-                if now_ms != seen_ms:
-                    seen_ms, seen_at = now_ms, time.monotonic()
-                elif time.monotonic() - seen_at > STUCK_S:
-                    raise SimulatorError(f"the firmware hangs: its time has stood still for {STUCK_S} s")
-                continue
-            data = os.read(descriptor, 65536)
-            if not data:
-                break
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                yield line.decode("utf-8", "replace").rstrip("\r")
-        if rest:
-            yield rest.decode("utf-8", "replace")
+        raise SimulatorError(f"the virtual board ended by itself (status {process.process.returncode}): {last}")
 
     def _console(self, text: str, session: Session, console: Any) -> None:
         stamped = STAMPED.fullmatch(text)

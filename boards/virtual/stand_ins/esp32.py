@@ -1,16 +1,19 @@
 """`esp32` as on the ESP32: NVS, kept in one file that is replaced whole at each commit."""
 
 import json
+import costs as _costs
 import world as _world
 from binascii import a2b_base64, b2a_base64
 
 _the = _world.the
+
+if _the.session.get("pcnt"):
+    from pulse_counter import PCNT  # noqa: F401
 _NVS_NOT_FOUND = -0x1102
 _NVS_INVALID_LENGTH = -0x110C
 _NVS_KEY_TOO_LONG = -0x1109
 _NVS_INVALID_NAME = -0x1106
 _BLOB_BYTES_MAX = 8000  # NVS keeps longer blobs in chunks; the partition has 24 KiB for old and new
-_WRITE_US = 2_000
 
 
 class NVS:
@@ -33,8 +36,8 @@ class NVS:
         return self.namespace + "/" + key
 
     def _write(self, entries):
-        if _the.spend(_WRITE_US) is not None:
-            _the.die("cut")  # NVS is atomic: the old value stays
+        if _the.spend(_costs.NVS_WRITE_US) is not None:
+            _the.die_in_flash()  # NVS is atomic: the old value stays
         file = _the.nvs_file
         old = file.seek(0, 2)
         text = json.dumps(entries).encode()

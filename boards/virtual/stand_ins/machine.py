@@ -4,6 +4,7 @@ import errno
 import math
 import time as _time
 import world as _world
+from pulses import Wave
 
 _the = _world.the
 
@@ -36,12 +37,13 @@ def idle():
 
 
 def disable_irq():
-    _the.lock()
-    return _the.locked
+    _the.in_c += 1
+    return _the.in_c
 
 
 def enable_irq(state):
-    _the.unlock()
+    _the.in_c -= 1
+    _the.look()
 
 
 class Pin:
@@ -97,6 +99,12 @@ class Pin:
     def value(self, level=None):
         if level is not None:
             return self._drive(level)
+        _the.look()
+        _the.sampled(self.number)
+        return self.now_level()
+
+    def now_level(self):
+        """The level, as the chip's own peripherals see it."""
         if self.mode == Pin.OUT:
             return self.level
         driven = _the.pins.get(self.number)
@@ -120,14 +128,11 @@ class Pin:
         self.handler = handler
         self.trigger = trigger
         if handler is None:
-            _the.edge_listeners.pop(self.number, None)
+            _the.listeners.pop(self.number, None)
         else:
-            _the.edge_listeners[self.number] = self._edge
+            _the.listeners[self.number] = self
+        _the.plan()
         return self
-
-    def _edge(self, level):
-        if self.trigger & (Pin.IRQ_RISING if level else Pin.IRQ_FALLING):
-            _the.schedule(self.handler, self)
 
 
 class Signal:
@@ -171,6 +176,8 @@ class ADC:
         pass
 
     def read(self):
+        _the.look()
+        _the.sampled(self.number)
         if self.number < 32:
             import network
 
@@ -193,6 +200,46 @@ class ADC:
 
     def read_uv(self):
         return self.read() * 3_300_000 // 4095
+
+
+class PWM:
+    """LEDC on a pin: a square wave that runs whatever Python does. Of the duty only "none", "some" and "all" count."""
+
+    def __init__(self, pin, freq=None, *, duty=None, duty_u16=None, duty_ns=None):
+        self.pin = pin
+        self.hertz = 5000
+        self.on = True
+        self.init(freq, duty=duty, duty_u16=duty_u16, duty_ns=duty_ns)
+
+    def init(self, freq=None, *, duty=None, duty_u16=None, duty_ns=None):
+        if freq is not None:
+            if not 0 < freq <= 40_000_000:
+                raise ValueError("frequency must be from 1Hz to 40MHz")
+            self.hertz = freq
+        for value, whole in ((duty, 1023), (duty_u16, 65535), (duty_ns, 1_000_000_000 // self.hertz)):
+            if value is not None:
+                self.on = 0 < value < whole
+        self._settle()
+        if self.on:
+            _the.outputs[self.pin.number] = Wave(self.pin.number, _the.look(), 500_000 // self.hertz)
+
+    def _settle(self):
+        for counter in _the.counters:
+            counter.settle()
+        _the.outputs.pop(self.pin.number, None)
+
+    def freq(self, hertz=None):
+        if hertz is None:
+            return self.hertz
+        self.init(hertz)
+
+    def duty_u16(self, duty=None):
+        if duty is None:
+            return 32768 if self.on else 0
+        self.init(duty_u16=duty)
+
+    def deinit(self):
+        self._settle()
 
 
 class Timer:

@@ -1,15 +1,16 @@
 """`tls` as on the ESP32: mbedTLS, for real, over the stand-in's sockets; boot.py puts it in that module's place.
 
 What differs from the PC: certificates and keys may be PEM; a certificate's dates are judged by the RTC, which says 2000
-after each power-on (the PC's own mbedTLS judges them by the PC's clock besides), and a handshake's arithmetic takes a
-second: a third after each of the broker's certificate, its key and its done, and no callback runs in the midst of it,
-nor until there is nothing to read. A wrong date is a ValueError with mbedTLS's words, as for any other fault of a
-certificate.
+after each power-on (the PC's own mbedTLS judges them by the PC's clock besides), and arithmetic takes time (costs.py):
+after each of the broker's handshake messages that ask for much, and for each record of data. No callback runs in the
+midst of it: C hands back where the socket does. A wrong date is a ValueError with mbedTLS's words, as for any other
+fault of a certificate.
 """
 
 import binascii as _binascii
 import io as _io
 import time as _time
+import costs as _costs
 import tls as _pc
 import world as _world
 
@@ -18,8 +19,9 @@ PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER = _pc.PROTOCOL_TLS_CLIENT, _pc.PROTOCOL
 MBEDTLS_VERSION = _pc.MBEDTLS_VERSION
 
 _the = _world.the
-_HANDSHAKE_MS = 1000
-_HEAD_BYTES = 5  # of a record: mbedTLS asks for so many exactly when it has worked on the record before
+_HANDSHAKE_US = _the.session.get("tls_handshake_ms", _costs.TLS_HANDSHAKE_MS) * 1000
+_CIPHERS_CHANGE, _HANDSHAKE, _DATA = 20, 22, 23  # types of a record
+_HEAD_BYTES = 5  # of a record
 
 
 def _ders(data):
@@ -59,37 +61,64 @@ def _rtc():
 
 
 class _Computing(_io.IOBase):
-    """Between mbedTLS and the socket: takes the time that the arithmetic takes on the chip."""
+    """Between mbedTLS and the socket: takes the time that the arithmetic takes on the chip, once mbedTLS asks for more
+    or answers: then it has worked on what it got."""
 
     def __init__(self, sock):
         self.sock = sock
-        self.heads = 0
-        self.at_head = False
+        self.record = bytearray()  # its head, and the first byte of its body
+        self.left = 0  # bytes of the record's body to come
+        self.is_plain = True
+        self.owed_us = 0
+
+    def _compute(self):
+        if self.owed_us:
+            _the.advance(_the.now_us + (0 if _the.real else self.owed_us))
+            self.owed_us = 0
+
+    def _saw(self, data):
+        """What came from the peer, to know which records it held."""
+        for byte in data:
+            if self.left == 0:
+                self.record.append(byte)
+                if len(self.record) == _HEAD_BYTES:
+                    self.left = self.record[3] << 8 | self.record[4]
+                    if self.record[0] == _CIPHERS_CHANGE:
+                        self.is_plain = False
+                    elif self.record[0] == _DATA:
+                        self.owed_us += _costs.TLS_RECORD_US + self.left * _costs.TLS_BYTE_US
+                continue
+            if len(self.record) == _HEAD_BYTES:
+                self.record.append(byte)
+                if self.record[0] == _HANDSHAKE and self.is_plain:
+                    self.owed_us += _HANDSHAKE_US * _costs.TLS_SHARES.get(byte, 0) // 100
+            self.left -= 1
+            if self.left == 0:
+                self.record[:] = b""
 
     def readinto(self, buffer):
-        if len(buffer) == _HEAD_BYTES and not self.at_head:
-            self.heads += 1
-            if 3 <= self.heads <= 5:
-                _the.lock()
-                _the.advance(_the.now_us + _the.session.get("tls_handshake_ms", _HANDSHAKE_MS) * 1000 // 3)
-                _the.unlock_quietly()
-        self.at_head = len(buffer) == _HEAD_BYTES
-        _the.lock()
+        self._compute()
+        _the.in_c += 1
         try:
             count = self.sock.readinto(buffer)
         except OSError as error:
             count = -error.errno
-        if count is None:
-            _the.unlock()
-        else:
-            _the.unlock_quietly()
+        _the.in_c -= 1
+        if count is not None and count > 0:
+            self._saw(memoryview(buffer)[:count])
         return count
 
     def write(self, data):
+        if data[0] == _DATA:
+            self.owed_us += _costs.TLS_RECORD_US + len(data) * _costs.TLS_BYTE_US
+        self._compute()
+        _the.in_c += 1
         try:
             return self.sock.write(data)
         except OSError as error:
             return -error.errno
+        finally:
+            _the.in_c -= 1
 
     def ioctl(self, request, argument):
         return self.sock.ioctl(request, argument)

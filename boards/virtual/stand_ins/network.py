@@ -1,5 +1,6 @@
 """`network` as on the ESP32: one station interface, with the status codes of the ESP-IDF."""
 
+import costs as _costs
 import world as _world
 
 _the = _world.the
@@ -47,7 +48,10 @@ class WLAN:
         pass
 
     def active(self, on=None):
+        _the.look()
         if on is not None:
+            if on and not self.is_active:
+                _the.block(0 if _the.real else _costs.RADIO_START_US)
             self.is_active = bool(on)
             if not on:
                 self._leave(0)
@@ -120,6 +124,16 @@ class WLAN:
         if self.got_ip and not self.lease_lost:
             return ("192.168.4.2", "255.255.255.0", "192.168.4.1", "192.168.4.1")
         return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
+
+    def ipconfig(self, *names, **values):
+        """One name at a time: addr4 and gw4 as ("address", "mask") and "address", dhcp4, has_dhcp4."""
+        if values:
+            return None
+        address, mask, gateway, _ = self.ifconfig()
+        found = {"addr4": (address, mask), "gw4": gateway, "dhcp4": True, "has_dhcp4": self.got_ip}
+        if len(names) != 1 or names[0] not in found:
+            raise ValueError("unknown config param")
+        return found[names[0]]
 
     def scan(self):
         if not self.is_active:

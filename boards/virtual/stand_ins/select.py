@@ -7,6 +7,7 @@ import world as _world
 
 _the = _world.the
 _MP_STREAM_POLL = 3
+_TICK_US = 10_000  # of FreeRTOS
 
 POLLIN, POLLOUT, POLLERR, POLLHUP = _pc.POLLIN, _pc.POLLOUT, _pc.POLLERR, _pc.POLLHUP
 
@@ -52,15 +53,22 @@ class _Poll:
                 ready.append((stream, flags))
         return ready
 
+    def _soon(self):
+        """Whether something may be ready before the next data from a real peer: then each tick of the system counts."""
+        for stream, _ in self.sockets:
+            if stream.letters or stream.state == "connecting":
+                return True
+        return _the.real
+
     def poll(self, timeout=-1, flags=0):
         end_us = None if timeout is None or timeout < 0 else _the.look() + timeout * 1000
         while True:
             ready = self._ready()
             if ready or (end_us is not None and _the.look() >= end_us):
                 return ready
-            step_us = _world.PACE_STEP_US if end_us is None else min(_world.PACE_STEP_US, end_us - _the.now_us)
-            if _the.real:
-                step_us = min(step_us, 5000)
+            step_us = _TICK_US if self._soon() else _world.PACE_STEP_US
+            if end_us is not None:
+                step_us = min(step_us, end_us - _the.now_us)
             _the.sleep(step_us)
 
     def ipoll(self, timeout=-1, flags=0):

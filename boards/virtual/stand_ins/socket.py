@@ -1,7 +1,9 @@
 """`socket` as on the ESP32 (MicroPython's modsocket.c over lwIP), over real loopback sockets of the PC.
 
-What differs from the PC: a timeout is a number of polls of 100 ms, between which callbacks run; setblocking(True)
-wipes it; a name look-up blocks everything and has no timeout; the Wi-Fi and the broker may be gone.
+What differs from the PC: a timeout is a number of polls of 100 ms, after each of which one callback runs;
+setblocking(True) wipes it; a name look-up blocks everything and has no timeout; the Wi-Fi and the broker may be gone.
+A refusal is ECONNRESET, as lwIP has it, and a poll shows it as it shows a connection: by POLLOUT, and by POLLHUP only
+where that was asked for.
 
 Addresses are (ip, port) tuples. The PC's own socket object stays reachable as `.pc`.
 """
@@ -11,8 +13,8 @@ import io
 import uselect as _pc_select
 import usocket as _pc
 import world as _world
-from dns_answers import answer as _dns_answer
 from mqtt_answers import Answers as _Answers
+from udp_answers import answer as _udp_answer
 
 _the = _world.the
 
@@ -27,10 +29,11 @@ _POLL_US = _world.SOCKET_POLL_US
 _ROUND_TRIP_US = 20_000
 _REFUSED_US = 10_000
 _DNS_US = 30_000
+_UDP_US = 40_000
 _DNS_TIMEOUT_US = 14_000_000
 _SYN_GIVES_UP_US = 75_000_000
 _POLL, _CLOSE = 3, 4
-_POLLIN, _POLLOUT, _POLLERR, _POLLHUP = 1, 4, 8, 16
+_POLLIN, _POLLOUT, _POLLHUP = 1, 4, 16
 _SEND_BUFFER_BYTES = 5744  # TCP_SND_BUF: so much is taken while nobody acknowledges
 _PATIENCE_MS = 2000  # real time that the host's processes have to answer
 _TLS_PATIENCE_MS = 150  # the same after an answer, where nobody can tell whether another is due
@@ -48,7 +51,6 @@ def _is_ip(host):
 
 def _look_up(host):
     """The address of a name. Nothing else runs meanwhile: lwip_getaddrinfo cannot be interrupted."""
-    _the.look()
     if _is_ip(host):
         return host
     if host == "localhost":
@@ -68,16 +70,16 @@ def _look_up(host):
 
 
 def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
+    _the.look()
     return [(AF_INET, SOCK_STREAM, 0, "", (_look_up(host), int(port)))]
 
 
 def _pass(duration_us):
-    """Time in a blocking call, as it comes up for air each 100 ms."""
-    end_us = _the.look() + duration_us
+    """Time in a blocking call that nothing ends: C hands back after each 100 ms."""
+    end_us = _the.now_us + duration_us
     while _the.now_us < end_us:
-        _the.lock()
         _the.advance(min(_the.now_us + _POLL_US, end_us))
-        _the.unlock()
+        _the.hand_back()
 
 
 class socket(io.IOBase):
@@ -91,7 +93,10 @@ class socket(io.IOBase):
         self.poller = _pc_select.poll()
         self.poller.register(self.pc, _pc_select.POLLIN)
         self.timeout_ms = _INFINITE
-        self.state = "new"  # connected, peer_closed, lost (the path is gone, nobody knows), closed
+        # new, connecting, failed, connected, peer_closed, lost (the path is gone, nobody knows), closed
+        self.state = "new"
+        self.settled_us = _world.NEVER  # when it is known what came of connecting ...
+        self.error = 0  # ... and what
         self.unsent = 0
         self.patience_ms = 0
         self.full_patience_ms = _the.session.get("patience_ms", _PATIENCE_MS)
@@ -111,7 +116,7 @@ class socket(io.IOBase):
         return False
 
     def _readable(self):
-        if self.letters and self.letters[0][0] <= _the.look():
+        if self.letters and self.letters[0][0] <= _the.now_us:
             return True
         return bool(self.poller.poll(0))
 
@@ -121,6 +126,28 @@ class socket(io.IOBase):
             self.state = "lost"
             self.pc.close()
             self.answers.forget()
+        elif self.state == "connecting" and not self.error:
+            self.pc.close()
+            self._unanswered()
+
+    def _unanswered(self):
+        """Nobody answers a SYN: lwIP gives up after a while."""
+        self.settled_us = _the.now_us + _SYN_GIVES_UP_US
+        self.error = errno.ECONNABORTED
+
+    def _settle(self):
+        if self.state == "connecting" and _the.now_us >= self.settled_us:
+            self.state = "failed" if self.error else "connected"
+
+    def _check(self):
+        """Raises what reading and writing raise while there is no connection."""
+        self._settle()
+        if self.state == "new":
+            raise OSError(errno.ENOTCONN)
+        if self.state == "closed":
+            raise OSError(errno.EBADF)
+        if self.state == "failed":
+            raise OSError(self.error)
 
     def _drop(self):
         if self in _the.sockets:
@@ -158,66 +185,71 @@ class socket(io.IOBase):
     # --- opening and closing --------------------------------------------------------------------------------------
 
     def _wait(self, ready):
-        """Wait as modsocket.c does: in polls of 100 ms, callbacks between them. False when the timeout is over."""
+        """Wait as modsocket.c does: in polls of 100 ms; after each that brought nothing, C hands back once. False when
+        the timeout is over."""
         polls = self.timeout_ms // 100 + 1
-        while True:
-            if ready():
-                return True
-            if self.timeout_ms != _INFINITE:
-                if self.timeout_ms == 0 or polls == 0:
-                    return False
-                polls -= 1
+        while not ready():
+            if self.timeout_ms == 0 or polls == 0 and self.timeout_ms != _INFINITE:
+                return False
+            polls -= 1
             self._one_poll()
+            if not ready():
+                _the.hand_back()
+        return True
 
     def _one_poll(self):
         if _the.real:
-            end_us = _the.look() + _POLL_US
-            while not self._soon_ready() and _the.look() < end_us:
+            end_us = _the.now_us + _POLL_US
+            while not self._soon_ready() and _the.now_us < end_us:
                 self.poller.poll(5)
-            return
-        _the.lock()
-        if self.patience_ms > 0 and self.answers_due() and _the.wait_for_answer(_world.PACE_REAL_MS):
+                _the.advance(_the.now_us)
+        elif self.patience_ms > 0 and self.answers_due() and _the.wait_for_answer(_world.PACE_REAL_MS):
             _the.advance(_the.now_us + _ROUND_TRIP_US)
         else:
             _the.advance(_the.now_us + _POLL_US)
-        _the.unlock()
 
     def _soon_ready(self):
         return self.state != "connected" or self._readable()
 
     def connect(self, address):
+        _the.look()
         ip = _look_up(address[0])
         port = int(address[1])
         if self.state != "new":
-            raise OSError(errno.EALREADY if self.state == "connected" else errno.EBADF)
+            raise OSError(errno.EBADF if self.state == "closed" else errno.EALREADY)
         if not _station_up():
             raise OSError(errno.EHOSTUNREACH)
-        if _the.broker == "refused" and _the.wifi == "up":
-            _pass(_REFUSED_US)
-            raise OSError(errno.ECONNREFUSED)
-        if _the.broker == "silent" or _the.wifi != "up" or not ip.startswith("127."):  # nothing leaves the PC
-            if self.timeout_ms == 0:
-                self.state = "lost"
-                _the.sockets.append(self)
-                raise OSError(errno.EINPROGRESS)
-            if self.timeout_ms == _INFINITE:
-                _pass(_SYN_GIVES_UP_US)
-                raise OSError(errno.ECONNABORTED)
-            _pass((self.timeout_ms // 100 + 1) * _POLL_US)
+        self.state = "connecting"
+        self._knock(ip, port)
+        if self.timeout_ms == 0:
+            raise OSError(errno.EINPROGRESS)
+        timeout_us = _SYN_GIVES_UP_US if self.timeout_ms == _INFINITE else (self.timeout_ms // 100 + 1) * _POLL_US
+        if self.settled_us - _the.now_us > timeout_us:
+            _pass(timeout_us)
             raise OSError(errno.ETIMEDOUT)
+        while self.settled_us - _the.now_us > _POLL_US:
+            _pass(_POLL_US)
+        _the.advance(self.settled_us)
+        self._check()
+
+    def _knock(self, ip, port):
+        """The SYN goes out. What comes back, and when, is known here; the firmware hears of it at its time."""
+        _the.sockets.append(self)
+        if _the.broker == "silent" or _the.wifi != "up" or not ip.startswith("127."):  # nothing leaves the PC
+            return self._unanswered()
+        self.settled_us = _the.now_us + _REFUSED_US
+        self.error = errno.ECONNRESET
+        if _the.broker == "refused":
+            return
         _the.tell_clock()
         self.pc.setblocking(True)
         try:
             self.pc.connect(_pc.getaddrinfo(ip, port)[0][-1])
         except OSError:
-            _pass(_REFUSED_US)
-            raise
+            return
         self.pc.setblocking(False)
-        self.state = "connected"
-        _the.sockets.append(self)
-        if self.timeout_ms == 0:
-            raise OSError(errno.EINPROGRESS)
-        _pass(_ROUND_TRIP_US)
+        self.settled_us = _the.now_us + _ROUND_TRIP_US
+        self.error = 0
 
     def bind(self, address):
         host = address[0] or "0.0.0.0"
@@ -228,6 +260,7 @@ class socket(io.IOBase):
         self.pc.listen(backlog)
 
     def accept(self):
+        _the.look()
         if not self._wait(self._readable):
             raise OSError(errno.EAGAIN if self.timeout_ms == 0 else errno.ETIMEDOUT)
         pc, address = self.pc.accept()
@@ -241,13 +274,16 @@ class socket(io.IOBase):
     def close(self):
         if self.state != "closed":
             if self.state != "lost":
-                self.pc.close()
+                self.pc.close()  # once more does no harm
             self.state = "closed"
             self._drop()
 
     # --- receiving ------------------------------------------------------------------------------------------------
 
     def _ready_to_receive(self):
+        self._settle()
+        if self.state == "connecting":
+            return False
         if self.state == "connected":
             return self._readable()
         if self.state == "lost":
@@ -257,14 +293,12 @@ class socket(io.IOBase):
     def _receive(self, buffer):
         """Fill part of the buffer, at least a byte. 0: the peer closed. None: nothing within the timeout."""
         _the.look()
-        if self.state == "new":
-            raise OSError(errno.ENOTCONN)
-        if self.state == "closed":
-            raise OSError(errno.EBADF)
+        self._check()
         if self.state == "peer_closed" or not len(buffer):
             return 0
         if not self._wait(self._ready_to_receive):
             return None
+        self._check()
         if self.state == "lost":  # the peer has forgotten the connection: its answer is a reset
             raise OSError(errno.ECONNRESET)
         count = self.pc.readinto(buffer)
@@ -298,9 +332,10 @@ class socket(io.IOBase):
         return count
 
     def recvfrom(self, size, flags=0):
+        _the.look()
         if not self._wait(self._readable):
             raise self._nothing()
-        if self.letters and self.letters[0][0] <= _the.look():
+        if self.letters and self.letters[0][0] <= _the.now_us:
             _, data, address = self.letters.pop(0)
             return data[:size], address
         data, _ = self.pc.recvfrom(size)
@@ -358,16 +393,23 @@ class socket(io.IOBase):
     # --- sending --------------------------------------------------------------------------------------------------
 
     def _room(self):
+        self._settle()
+        if self.state == "connecting":
+            return False
         return self.state != "lost" or self.unsent < _SEND_BUFFER_BYTES or self._path_is_back()
 
     def send(self, data, flags=0):
+        count = self._send(data)
+        _the.hand_back()
+        return count
+
+    def _send(self, data):
+        """Send part of the data. Raises OSError when nothing can be sent within the timeout."""
         _the.look()
-        if self.state == "new":
-            raise OSError(errno.ENOTCONN)
-        if self.state == "closed":
-            raise OSError(errno.EBADF)
+        self._check()
         if not self._wait(self._room):
             raise self._nothing()
+        self._check()
         if self.state == "lost":
             if self._path_is_back():
                 raise OSError(errno.ECONNRESET)
@@ -394,7 +436,7 @@ class socket(io.IOBase):
             view = view[:size]
         total = len(view)
         while len(view):
-            count = self.send(view)
+            count = self._send(view)
             if not count:
                 _the.sleep(1000)
             view = view[count:]
@@ -402,32 +444,36 @@ class socket(io.IOBase):
 
     def sendall(self, data, flags=0):
         self.write(data)
+        _the.hand_back()
 
     def sendto(self, data, address):
+        _the.look()
         if not _station_up():
             raise OSError(errno.EHOSTUNREACH)
-        if address[1] == 53:
-            # The house's router answers for the names of the session and for time servers; without internet, nothing.
-            if _the.wifi == "up":
-                answer = _dns_answer(bytes(data), _the.session.get("hosts", {}))
-                self.letters.append((_the.now_us + _DNS_US, answer, tuple(address)))
+        if not address[0].startswith("127."):  # nothing leaves the PC: the world answers, or nobody
+            answer = _udp_answer(_the, bytes(data), address[1])
+            if answer is not None:
+                self.letters.append((_the.now_us + _UDP_US, answer, tuple(address)))
             return len(data)
         self.pc.sendto(data, _pc.getaddrinfo(address[0], int(address[1]))[0][-1])
         return len(data)
 
     def ioctl(self, request, argument):
         if request == _POLL:
+            self._settle()
             if self.state == "closed":
                 return 0x20
-            flags = 0
             if self.type == SOCK_DGRAM:
                 return argument & (_POLLIN | _POLLOUT if self._readable() else _POLLOUT)
+            if self.state == "new":
+                return argument & _POLLOUT | _POLLHUP
+            if self.state == "failed" or self.state == "lost" and self._path_is_back():
+                return argument & (_POLLIN | _POLLOUT | _POLLHUP)
+            flags = 0
             if argument & _POLLIN and self._ready_to_receive():
                 flags |= _POLLIN
-            if argument & _POLLOUT and (self.state == "connected" or self.state == "lost" and self._path_is_back()):
+            if argument & _POLLOUT and self.state == "connected":
                 flags |= _POLLOUT
-            if self.state == "lost" and self._path_is_back():
-                flags |= _POLLERR | _POLLHUP
             return flags
         if request == _CLOSE:
             self.close()
@@ -440,6 +486,9 @@ def _changed(kind):
     for sock in list(_the.sockets):
         if _the.wifi != "up" or _the.broker == "silent":
             sock.lose()
+        elif _the.broker == "refused" and sock.state == "connecting" and not sock.error:
+            sock.pc.close()
+            sock.error = errno.ECONNRESET
         elif _the.broker == "refused" and sock.state == "connected":
             sock.pc.close()
             sock.state = "peer_closed"
