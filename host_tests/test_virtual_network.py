@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.simulator.testing import Board
+from tools.simulator.testing import START_UTC_MS, Board
 
 CONNECT = """
 import time, socket, network, errno, machine
@@ -347,21 +348,23 @@ def test_ntp_without_a_network_is_an_error(board: Board) -> None:
     assert run.lines[0] == "-202"
 
 
-def test_tls_runs_over_the_boards_sockets(board: Board, peer: Callable[..., Peer], tmp_path: Path) -> None:
-    """The stream protocol reaches our sockets, so that MicroPython's own TLS can be wrapped around them."""
-    ssl = pytest.importorskip("ssl")
-    certificate, key = self_signed(tmp_path)
+def tls_echo(folder: Path) -> Callable[[socket.socket], None]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*self_signed(folder))
 
-    def secure_echo(connection: socket.socket) -> None:
+    def talk(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as wrapped:
             wrapped.sendall(wrapped.recv(100).upper())
             wrapped.recv(1)
 
+    return talk
+
+
+def test_tls_runs_over_the_boards_sockets(board: Board, peer: Callable[..., Peer], tmp_path: Path) -> None:
+    """The stream protocol reaches our sockets, so that MicroPython's own TLS can be wrapped around them."""
     run = board.power(
         program(
-            peer(secure_echo).port,
+            peer(tls_echo(tmp_path)).port,
             "import ssl\ncontext = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\ncontext.verify_mode = ssl.CERT_NONE\n"
             "s = context.wrap_socket(opened(10))\ns.write(b'hello')\nprint(s.read(5))\n"
             "import select\np = select.poll()\np.register(s, select.POLLIN)\nprint(p.poll(2000))\n"
@@ -370,6 +373,66 @@ def test_tls_runs_over_the_boards_sockets(board: Board, peer: Callable[..., Peer
         end_ms=100_000,
     )
     assert run.lines[:3] == ["b'HELLO'", "[]", "ETIMEDOUT"]
+
+
+RECORD_BY_RECORD = """
+import ssl, io, select
+class Single(io.IOBase):
+    # Gives mbedTLS one record, and then nothing until it is told to.
+    def __init__(self, sock):
+        self.sock, self.open, self.head = sock, True, 0
+    def readinto(self, buffer):
+        if len(buffer) == 5 and self.head == 5:
+            self.open = self.head = 0
+        if not self.open:
+            return None
+        count = self.sock.readinto(buffer)
+        if count and len(buffer) == 5:
+            self.head += count
+        return count
+    def write(self, data):
+        return self.sock.write(data)
+    def ioctl(self, request, argument):
+        return self.sock.ioctl(request, argument)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.verify_mode = ssl.CERT_NONE
+s = opened(10)
+s.setblocking(False)
+single = Single(s)
+longest, last, beats = 0, time.ticks_ms(), 0
+def beat(timer):
+    global longest, last, beats
+    now = time.ticks_ms()
+    longest, last, beats = max(longest, time.ticks_diff(now, last)), now, beats + 1
+machine.Timer(0, period=100, callback=beat)
+began = time.ticks_ms()
+t = context.wrap_socket(single, do_handshake_on_connect=False)
+sent = None
+while not sent and time.ticks_diff(time.ticks_ms(), began) < 9000:
+    single.open = True
+    sent = t.write(b"hello")
+    time.sleep_ms(1)
+print(sent, time.ticks_diff(time.ticks_ms(), began), longest)
+"""
+
+
+def test_a_handshakes_arithmetic_takes_its_time_and_no_callback_runs_within_a_record(
+    board: Board, peer: Callable[..., Peer], tmp_path: Path
+) -> None:
+    """1.25 s in all. Who gives mbedTLS all records at once waits for all, who gives it one a time for the longest."""
+    port = peer(tls_echo(tmp_path)).port
+    blocking = (
+        "import ssl\ncontext = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\ncontext.verify_mode = ssl.CERT_NONE\n"
+        "s = opened(10)\nbegan = time.ticks_ms()\n"
+        "context.wrap_socket(s)\nprint(time.ticks_diff(time.ticks_ms(), began))\n"
+    )
+    assert 1_250 <= int(board.power(program(port, blocking), end_ms=60_000).lines[0]) <= 1_700
+    quick = board.power(program(port, blocking), end_ms=60_000, tls_handshake_ms=100)
+    assert 100 <= int(quick.lines[0]) <= 500
+    sent, took_ms, longest_ms = board.power(program(port, RECORD_BY_RECORD), end_ms=60_000).lines[0].split()
+    assert sent == "5"
+    assert 1_250 <= int(took_ms) <= 1_900
+    assert 400 <= int(longest_ms) <= 550
 
 
 def self_signed(folder: Path) -> tuple[str, str]:
@@ -437,3 +500,117 @@ def test_nothing_leaves_the_pc(board: Board) -> None:
     result, waited_ms = eval(board.power(program(1, text)).lines[0])
     assert result == "ETIMEDOUT"
     assert waited_ms >= 3000
+
+
+UNBLOCKED = (
+    "import select\n"
+    "def knock(address, mask):\n"
+    "    s = socket.socket()\n    s.setblocking(False)\n"
+    "    result = caught(lambda: s.connect(address))\n"
+    "    p = select.poll()\n    p.register(s, mask)\n    return s, p, result\n"
+)
+
+
+def test_connecting_without_blocking_is_in_progress_and_writable_once_it_is_done(
+    board: Board, peer: Callable[..., Peer]
+) -> None:
+    port = peer(echo).port
+    run = board.power(
+        program(
+            port,
+            UNBLOCKED + f"s, p, result = knock(('127.0.0.1', {port}), select.POLLOUT)\n"
+            "print(result, p.poll(0), caught(lambda: s.send(b'x'))[0], caught(lambda: s.recv(1))[0])\n"
+            "print([flags for _, flags in p.poll(1000)], time.ticks_diff(time.ticks_ms(), 0) > 0)\n"
+            "s.write(b'hello')\np.register(s, select.POLLIN)\nprint([flags for _, flags in p.poll(1000)], s.read(5))\n",
+        ),
+        end_ms=60_000,
+    )
+    assert run.lines[:3] == ["('EINPROGRESS', 0) [] EAGAIN EAGAIN", "[4] True", "[1] b'hello'"]
+
+
+def test_a_refusal_looks_like_a_connection_until_it_is_used_or_asked_for_a_hang_up(board: Board) -> None:
+    """lwip_select() marks a socket whose connection was refused as readable and writable; MicroPython tells POLLHUP
+    only to who registered for it, and knows no getsockopt. The error is ECONNRESET, at the first use."""
+    run = board.power(
+        program(
+            1,
+            UNBLOCKED + "s, p, result = knock(('127.0.0.1', 1), select.POLLOUT)\n"
+            "print(result[0], p.poll(0), [flags for _, flags in p.poll(1000)], caught(lambda: s.send(b'x'))[0])\n"
+            "s, p, result = knock(('127.0.0.1', 1), select.POLLOUT | select.POLLHUP)\n"
+            "print(result[0], [flags for _, flags in p.poll(1000)], caught(lambda: s.read(1))[0])\n",
+        ),
+        events=[[0, "broker", "refused"]],
+        end_ms=60_000,
+    )
+    assert run.lines[:2] == ["EINPROGRESS [] [4] ECONNRESET", "EINPROGRESS [20] ECONNRESET"]
+
+
+def test_a_peer_that_stays_silent_says_nothing_at_all_until_lwip_gives_up(board: Board) -> None:
+    run = board.power(
+        program(
+            1,
+            UNBLOCKED + "s, p, result = knock(('127.0.0.1', 1), select.POLLOUT | select.POLLIN | select.POLLHUP)\n"
+            "print(result[0], p.poll(70000), caught(lambda: s.send(b'x'))[0])\n"
+            "print([flags for _, flags in p.poll(70000)], caught(lambda: s.send(b'x'))[0])\n",
+        ),
+        events=[[0, "broker", "silent"]],
+        end_ms=200_000,
+    )
+    assert run.lines[:2] == ["EINPROGRESS [] EAGAIN", "[21] ECONNABORTED"]
+
+
+def test_a_path_that_goes_while_connecting_leaves_the_socket_in_progress(
+    board: Board, peer: Callable[..., Peer]
+) -> None:
+    port = peer(echo).port
+    run = board.power(
+        program(
+            port,
+            UNBLOCKED + "while time.ticks_ms() < 9990:\n    time.sleep_ms(1)\n"
+            f"s, p, result = knock(('127.0.0.1', {port}), select.POLLOUT)\nprint(result[0], p.poll(5000))\n",
+        ),
+        events=[[10_000, "broker", "silent"]],
+        end_ms=60_000,
+    )
+    assert run.lines[0] == "EINPROGRESS []"
+
+
+def test_time_servers_answer_over_udp_as_the_session_lets_them(board: Board) -> None:
+    """For firmware that asks by itself, because ntptime waits in C."""
+    text = (
+        "import select\n"
+        "def ask():\n"
+        "    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n    udp.setblocking(False)\n"
+        "    udp.sendto(b'\\x23' + bytes(39) + b'originat', ('203.0.113.123', 123))\n"
+        "    p = select.poll()\n    p.register(udp, select.POLLIN)\n"
+        "    if not p.poll(1000):\n        return 'silence'\n"
+        "    data, sender = udp.recvfrom(48)\n"
+        "    seconds = int.from_bytes(data[40:44], 'big') - 2208988800\n"
+        "    return len(data), data[0] & 7, data[1], data[24:32], seconds, sender\n"
+        "print(ask())\ntime.sleep(5)\nprint(ask())\ntime.sleep(10)\nprint(ask())\n"
+    )
+    run = board.power(program(1, text), events=[[5_000, "ntp_error", 3_600_000], [10_000, "ntp", False]], end_ms=60_000)
+    first, later = eval(run.lines[0]), eval(run.lines[1])
+    assert first[:4] == (48, 4, 2, b"originat")
+    assert first[5] == ("203.0.113.123", 123)
+    assert START_UTC_MS // 1000 + 2 <= first[4] <= START_UTC_MS // 1000 + 4
+    assert 3_604 <= later[4] - first[4] <= 3_607
+    assert run.lines[2] == "silence"
+
+
+def test_making_the_radio_active_and_the_address_it_got(board: Board) -> None:
+    run = board.power(
+        program(
+            1,
+            "print(wlan.ipconfig('addr4'), wlan.ipconfig('gw4'), wlan.ipconfig('has_dhcp4'))\n"
+            "wlan.disconnect()\n"
+            "print(wlan.isconnected(), wlan.status() == network.STAT_IDLE, wlan.ipconfig('has_dhcp4'))\n"
+            "began = time.ticks_ms()\nwlan.active(False)\nwlan.active(True)\n"
+            "print(100 <= time.ticks_diff(time.ticks_ms(), began) <= 101)\n",
+        )
+    )
+    assert run.lines[:3] == [
+        "('192.168.4.2', '255.255.255.0') 192.168.4.1 True",
+        "False True False",
+        "True",
+    ]

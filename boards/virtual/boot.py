@@ -78,7 +78,8 @@ def _charge_builtins(the):
         the.written(len(text) + 2)
 
     def opened(*arguments, **keywords):
-        the.look()
+        if the.charges:
+            the.look()
         return pc_open(*arguments, **keywords)
 
     builtins.print = stamped
