@@ -73,6 +73,8 @@ def _charge_builtins(the):
     def stamped(*values, **keywords):
         if keywords:
             return pc_print(*values, **keywords)
+        if the.charges:
+            the.look()
         text = " ".join([str(value) for value in values])
         pc_print("@%d" % the.utc_ms(), text)
         the.written(len(text) + 2)
