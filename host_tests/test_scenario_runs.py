@@ -61,7 +61,7 @@ def test_console_lines_carry_the_scenarios_time(tmp_path: Path) -> None:
         (nine + scenario.HOUR + 2 * scenario.MINUTE, "0"),
     ]
     importing_ms = result.lines("boot")[0].at_ms - (nine - 5000 + 500)
-    assert 0 < importing_ms < 40  # board.py and esp32_common.py are read from the flash
+    assert 60 < importing_ms < 200  # board.py and esp32_common.py are read from the flash
 
 
 def test_the_truth_is_told_for_each_part_that_was_fitted(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_watchdog_reset_is_a_boot_within_the_same_time_with_power(tmp_path: Pa
     assert [boot.cause for boot in first] == ["power", "watchdog", "watchdog", "watchdog"]
     assert first[-1].ended == "cut"
     assert [line.values["reason"] for line in result.console[:2]] == ["power", "watchdog"]
-    assert 20_500 <= result.console[1].at_ms - result.console[0].at_ms <= 20_540  # and board.py is imported
+    assert 20_500 <= result.console[1].at_ms - result.console[0].at_ms <= 20_700  # and board.py is read again
     assert result.power_cuts == 2
 
 

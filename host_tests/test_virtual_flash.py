@@ -163,5 +163,5 @@ def test_interrupts_wait_for_a_flash_operation_to_end(board: Board) -> None:
         events=[[1000, "pin", 4, 1], [2000, "pin", 4, 0]],
     )
     first, second = eval(run.lines[0])
-    assert 1000 <= first <= 1000 + 2 * 45 + 60  # a record may move to two erased blocks
-    assert 2000 <= second <= 2000 + 2 * 45 + 60
+    assert 1000 <= first <= 1300  # a compaction erases up to four blocks, and reads a lot
+    assert 2000 <= second <= 2300

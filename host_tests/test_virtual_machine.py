@@ -192,7 +192,7 @@ def test_reset_causes_and_the_unique_id(board: Board) -> None:
         run = board.power(
             "import machine, board\nprint(machine.reset_cause(), board.reset_cause(), board.device_id())",
             reset_cause=cause,
-            end_ms=100,
+            end_ms=400,
         )
         assert run.lines[0] == f"{number} {cause} 246f28a1b2c3"
 

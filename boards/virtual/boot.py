@@ -88,6 +88,36 @@ def _charge_builtins(the):
     builtins.open = opened
 
 
+def _charge_imports(the):
+    """Each module that an import brings from the flash costs time beyond its reads: it is loaded, and runs."""
+    import builtins
+    import costs
+    import os
+
+    pc_import = builtins.__import__
+    known = set(sys.modules)
+
+    def imported(*arguments):
+        module = pc_import(*arguments)
+        if len(sys.modules) != len(known) and the.charges:
+            the.charges, reads = False, the.flash.reads  # asking for a size is not the program's doing
+            cost_us = 0
+            for name, added in sys.modules.items():
+                path = getattr(added, "__file__", "")
+                if name not in known and path and not path.startswith(_FROZEN):
+                    try:
+                        cost_us += costs.MODULE_US + os.stat(path)[6] * costs.MODULE_BYTE_US
+                    except OSError:
+                        pass  # frozen into MicroPython itself
+            the.charges, the.flash.reads = True, reads
+            the.charge(cost_us)
+            known.clear()
+            known.update(sys.modules)
+        return module
+
+    builtins.__import__ = imported
+
+
 def _run(path, the):
     try:
         with open(path) as file:
@@ -104,6 +134,7 @@ def _start(session):
     the, device = _preload(session)
     if not the.real:
         _charge_builtins(the)
+        _charge_imports(the)
     the.block(session.get("boot_ms", 0) * 1000)
     if session.get("frozen"):
         _mount_frozen(the, session, device)

@@ -37,6 +37,7 @@ class Flash:
         self.cache = [memoryview(bytearray(BLOCK_BYTES)) for _ in range(CACHED_BLOCKS)]
         self.cached = [-1] * CACHED_BLOCKS
         self.operation = 0
+        self.reads = 0
         self.cut_operation, self.cut_byte = cut or (0, 0)
         self.programs = self.erases = self.bytes_programmed = 0
         self.stats = None
@@ -88,7 +89,8 @@ class Flash:
 
     def readblocks(self, block, buffer, offset=0):
         size = len(buffer)
-        self.world.charge(costs.READ_US + size * costs.READ_BYTE_NS // 1000)
+        self.reads += 1
+        self.world.charge(costs.SMALL_READ_US if size <= costs.SMALL_READ_BYTES else costs.READ_US)
         if offset + size > BLOCK_BYTES:
             self.file.seek(block * BLOCK_BYTES + offset)
             self.file.readinto(buffer)

@@ -406,6 +406,7 @@ class World:
                 "heap_peak": self.heap_peak,
                 "paced_ms": self.paced_us // 1000,
                 "dropped_callbacks": self.scheduler.dropped,
+                "flash_reads": self.flash.reads if self.flash else 0,
                 "main_us": self.main_us,
                 "first_sample_us": self.first_sample_us,
                 "flash_operations": self.flash.operation if self.flash else 0,

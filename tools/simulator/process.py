@@ -122,6 +122,7 @@ class BoardProcess:
             "paced_ms": 0,
             "dropped_callbacks": 0,
             "flash_operations": 0,
+            "flash_reads": 0,
             "main_us": None,
             "first_sample_us": None,
         }
