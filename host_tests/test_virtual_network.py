@@ -614,3 +614,21 @@ def test_making_the_radio_active_and_the_address_it_got(board: Board) -> None:
         "False True False",
         "True",
     ]
+
+
+def test_an_error_in_a_stream_beneath_tls_leaves_callbacks_running(
+    board: Board, peer: Callable[..., Peer], tmp_path: Path
+) -> None:
+    text = (
+        "import ssl, io\nbeats = []\n"
+        "class Broken(io.IOBase):\n"
+        "    def readinto(self, buffer):\n        raise ValueError\n"
+        "    def write(self, data):\n        return len(data)\n"
+        "    def ioctl(self, request, argument):\n        return 0\n"
+        "context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\ncontext.verify_mode = ssl.CERT_NONE\n"
+        "try:\n    context.wrap_socket(Broken())\nexcept ValueError:\n    pass\n"
+        "machine.Timer(0, period=100, callback=lambda timer: beats.append(1))\n"
+        "began = time.ticks_ms()\n"
+        "while time.ticks_diff(time.ticks_ms(), began) < 1050:\n    pass\nprint(len(beats))\n"
+    )
+    assert board.power(program(1, text), end_ms=60_000).lines[0] == "10"

@@ -37,12 +37,12 @@ def idle():
 
 
 def disable_irq():
-    _the.in_c += 1
-    return _the.in_c
+    _the.scheduler.locked += 1
+    return _the.scheduler.locked
 
 
 def enable_irq(state):
-    _the.in_c -= 1
+    _the.scheduler.locked -= 1
     _the.look()
 
 

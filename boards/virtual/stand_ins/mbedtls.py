@@ -103,7 +103,8 @@ class _Computing(_io.IOBase):
             count = self.sock.readinto(buffer)
         except OSError as error:
             count = -error.errno
-        _the.in_c -= 1
+        finally:
+            _the.in_c -= 1
         if count is not None and count > 0:
             self._saw(memoryview(buffer)[:count])
         return count

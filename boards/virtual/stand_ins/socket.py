@@ -319,6 +319,8 @@ class socket(io.IOBase):
         return OSError(errno.EAGAIN if self.timeout_ms == 0 else errno.ETIMEDOUT)
 
     def recv(self, size, flags=0):
+        if self.type == SOCK_DGRAM:
+            return self.recvfrom(size)[0]
         buffer = bytearray(size)
         count = self._receive(buffer)
         if count is None:
