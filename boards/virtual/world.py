@@ -215,12 +215,10 @@ class World:
 
     def hand_back(self):
         """At most one callback runs. Returns whether one did."""
-        if self.storms:
-            self.blow()  # before there is room in the queue: what came until now has found it full
-            ran = self.scheduler.hand_back()
-            self.plan()
-            return ran
-        return self.scheduler.hand_back()
+        ran = self.scheduler.hand_back()
+        if ran and self.storms:
+            self.plan()  # there is room in the queue for the next edge
+        return ran
 
     def collected(self):
         """A garbage collection, the program's or an automatic one."""
