@@ -11,10 +11,10 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: bench-relay help venv setup build demo test bench torture relay lint size deploy monitor status calibrate erase-counters provision factory seal clean
+.PHONY: bench-relay relay-package help venv setup build demo test bench torture relay lint size deploy monitor status calibrate erase-counters provision factory seal clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 venv:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "wearmeter: set-up: $(PYTHON) was not found, and Python 3.10 or newer is needed" >&2; exit 2; }
@@ -44,6 +44,10 @@ relay: venv ## run the relay by itself [ARGS="--broker HOST:PORT ..."], or ARGS=
 bench-relay: venv ## reports/s and waiting times of 1, 2 and 4 relays, on SQLite and PostgreSQL
 	@$(PY) -m tools.setup.system_packages
 	@exec $(PY) -m tools.bench_relay
+
+relay-package: venv ## the relay's wheel and its bill of materials (CycloneDX), into build/dist
+	@$(PY) -m tools.setup.relay_package
+	@$(PY) -m tools.setup.relay_sbom
 
 lint: venv ## ruff and mypy, host and device; silent when all is well
 	@$(PY) -m tools.setup.lint

@@ -199,3 +199,33 @@ def test_events_wait_until_the_device_has_described_itself(store: Store, fleet: 
     assert store.lease_heads("me", 60, 10) == []
     fleet.about("vacuum1", wire.encode(ABOUT))
     assert len(store.lease_heads("me", 60, 10)) == 1
+
+
+def test_a_devices_wear_is_that_of_its_most_worn_part(store: Store, fleet: Fleet) -> None:
+    """Whichever came first, the report or the description of the parts."""
+
+    def worn() -> int | None:
+        found: int | None = store.rows(schema.devices, device="vacuum1")[0].wear_permille
+        return found
+
+    def say(payload: bytes) -> None:
+        store.accept([("vacuum1", payload, wire.decode_up(payload))])
+
+    say(report(1, 270000, 1, 270000, 540000, 1, 540000))
+    assert worn() is None
+    fleet.about("vacuum1", wire.encode(ABOUT))
+    assert worn() == 500  # of a filter rated 150 h and a brush rated 300 h
+    say(report(2, 300000, 1, 300000, 600000, 1, 600000))
+    assert worn() == 555
+    say(replacement(3, 1, 2, 300000, 300000))
+    assert worn() == 555
+    say(replacement(4, 2, 2, 600000, 600000))
+    assert worn() == 0
+
+
+def test_the_audit_log_keeps_who_did_what(store: Store, clock: Clock) -> None:
+    store.note("cli:" + "x" * 80, "replay", "vacuum1", "the gateway was down")
+    (line,) = store.rows(schema.audit)
+    assert (line.at_s, line.who, line.action, line.device, line.detail) == (
+        NOW_S, "cli:" + "x" * 60, "replay", "vacuum1", "the gateway was down",
+    )  # fmt: skip

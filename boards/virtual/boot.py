@@ -113,6 +113,7 @@ def _charge_imports(the):
             the.charge(cost_us)
             known.clear()
             known.update(sys.modules)
+            the.look()  # the module's code ran as bytecode, between which callbacks run
         return module
 
     builtins.__import__ = imported

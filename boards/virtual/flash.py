@@ -90,7 +90,8 @@ class Flash:
     def readblocks(self, block, buffer, offset=0):
         size = len(buffer)
         self.reads += 1
-        self.world.charge(costs.SMALL_READ_US if size <= costs.SMALL_READ_BYTES else costs.READ_US)
+        if self.world.charges:
+            self.world.now_us += costs.SMALL_READ_US if size <= costs.SMALL_READ_BYTES else costs.READ_US
         if offset + size > BLOCK_BYTES:
             self.file.seek(block * BLOCK_BYTES + offset)
             self.file.readinto(buffer)

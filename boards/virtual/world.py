@@ -14,6 +14,7 @@ within a flash operation, a name look-up or another callback.
 import gc
 import json
 import os
+import struct
 import utime as pc_time
 import costs
 from pulses import Storm
@@ -26,7 +27,6 @@ HEAP_SAMPLE_US = 60_000_000
 PACE_STEP_US = 100_000  # while an answer is due, so much virtual time ...
 PACE_REAL_MS = 20  # ... is worth so much real time
 NEVER = 1 << 60
-_64_BITS = (1 << 64) - 1
 
 the = None
 
@@ -68,6 +68,7 @@ class World:
         self.watchdog_timeout_us = NEVER
         self.watchdog_tell_us = 0
         self.scheduler = Scheduler(self.charge, costs.CALLBACK_US)
+        self.queue = self.scheduler.queue
         self.charges = False  # until the first line of Python on the flash: boot_ms has all that comes before
         self.in_c = 0
         self.calls = 0
@@ -81,7 +82,6 @@ class World:
         self.heap_peak = 0
         self.heap_due_us = self.now_us + HEAP_SAMPLE_US
         self.clock_file = open(session["clock_file"], "r+b") if session.get("clock_file") else None
-        self.clock_bytes = bytearray(8)
         self.watchdog_file = open(session["watchdog_file"], "r+b") if session.get("watchdog_file") else None
         self.end_file = open(session["end_file"], "w") if session.get("end_file") else None
         self.clock_due_us = 0
@@ -98,12 +98,8 @@ class World:
     def tell_clock(self):
         """Write the true UTC for the processes on the host (8 bytes, little endian, milliseconds since 1970)."""
         if self.clock_file:
-            utc_ms = self.utc_ms()
-            for i in range(8):
-                self.clock_bytes[i] = utc_ms & 255
-                utc_ms >>= 8
             self.clock_file.seek(0)
-            self.clock_file.write(self.clock_bytes)
+            self.clock_file.write(self.utc_ms().to_bytes(8, "little"))
         self.clock_due_us = self.now_us + 1_000_000
 
     def tell_watchdog(self):
@@ -118,8 +114,7 @@ class World:
         else:
             bite_ms = self.start_utc_ms + self.watchdog_us // 1000
         self.watchdog_file.seek(0)
-        self.watchdog_file.write(bite_ms.to_bytes(8, "little"))
-        self.watchdog_file.write((self.rtc_offset_us & _64_BITS).to_bytes(8, "little"))
+        self.watchdog_file.write(struct.pack("<Qq", bite_ms, self.rtc_offset_us))
 
     def plan(self):
         """Find the next instant at which anything happens."""
@@ -209,18 +204,16 @@ class World:
                 self.collected()
             if self.due_us <= self.now_us or self.storms:
                 self.advance(self.now_us)
-        if self.scheduler.queue and not self.in_c:
+        if self.queue and not self.in_c:
             self.hand_back()
         return self.now_us
 
     def hand_back(self):
         """At most one callback runs. Returns whether one did."""
-        if self.storms:
-            self.blow()  # before there is room in the queue: what came until now has found it full
-            ran = self.scheduler.hand_back()
-            self.plan()
-            return ran
-        return self.scheduler.hand_back()
+        ran = self.scheduler.hand_back()
+        if ran and self.storms:
+            self.plan()  # there is room in the queue for the next edge
+        return ran
 
     def collected(self):
         """A garbage collection, the program's or an automatic one."""
@@ -236,8 +229,9 @@ class World:
 
     def sampled(self, gpio):
         """Python read a pin."""
-        if self.first_sample_us is None and gpio in self.motor_gpios:
+        if gpio in self.motor_gpios:
             self.first_sample_us = self.now_us
+            self.motor_gpios = ()
 
     def wait_real(self, target_us):
         while True:
@@ -251,6 +245,7 @@ class World:
     def sleep(self, duration_us):
         """As mp_hal_delay_ms: C hands back once, and then whenever something has happened. A callback that is late
         makes the sleep longer; what is in the queue when the sleep is over stays there."""
+        queue = self.queue
         target_us = self.look() + duration_us
         while self.now_us < target_us:
             step_us = target_us
@@ -258,8 +253,8 @@ class World:
                 step_us = min(self.now_us + PACE_STEP_US, target_us)
                 self.wait_for_answer(PACE_REAL_MS * (step_us - self.now_us) // PACE_STEP_US or 1)
             while self.now_us < step_us:
-                if not self.hand_back():
-                    self.advance(min(step_us, max(self.due_us, self.now_us)))
+                if not queue or not self.hand_back():
+                    self.advance(step_us if self.due_us > step_us else max(self.due_us, self.now_us))
 
     def block(self, duration_us):
         """Time inside C code that hands back only when it returns."""

@@ -100,7 +100,8 @@ class Pin:
         if level is not None:
             return self._drive(level)
         _the.look()
-        _the.sampled(self.number)
+        if _the.motor_gpios:
+            _the.sampled(self.number)
         return self.now_level()
 
     def now_level(self):
@@ -177,7 +178,8 @@ class ADC:
 
     def read(self):
         _the.look()
-        _the.sampled(self.number)
+        if _the.motor_gpios:
+            _the.sampled(self.number)
         if self.number < 32:
             import network
 

@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from tools.relay.core import events, wire
-from tools.relay.store.schema import customers, devices, queue, replenishment
-from tools.relay.store.store import DEAD, LINKED, NEW, QUEUED, SENSOR_EVENTS, Store, queued, upsert
+from tools.relay.core.wear import worst_permille
+from tools.relay.store.schema import customers, devices, epochs, queue, replenishment
+from tools.relay.store.store import DEAD, LINKED, NEW, QUEUED, SENSOR_EVENTS, Store, load_state, queued, upsert
 
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none is taken for another
 CODE_LETTERS = 12  # 60 bits
@@ -38,7 +39,11 @@ class Fleet:
             row = self.store.lock(connection, device)
             if row["about"] == payload:
                 return False
-            connection.execute(_own(device).values(about=payload, about_crc=zlib.crc32(payload)))
+            own = (epochs.c.device == device) & (epochs.c.epoch == row["epoch"])
+            state = connection.execute(select(epochs.c.state).where(own)).scalar()
+            worn = worst_permille(payload, load_state(state)) if state is not None else None
+            new = {"about": payload, "about_crc": zlib.crc32(payload), "wear_permille": worn}
+            connection.execute(_own(device).values(**new))
             self._tell_change(connection, device)
             return True
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tools.relay.core import wire
+from tools.relay.core.decide import Epoch
 
 DAY_S = 86400
 WINDOW_S = 28 * DAY_S
@@ -52,6 +53,16 @@ def history(messages: Iterable[tuple[wire.Up, int, bool]]) -> dict[int, list[Poi
             after = (utc_s, message.epoch, message.generation, 0, message.lifetime_s, estimated)
             points.setdefault(message.id, []).extend([Point(*before), Point(*after, new=True)])
     return points
+
+
+def worst_permille(about: bytes | None, epoch: Epoch) -> int | None:
+    """Return the use of the most worn part in thousandths of its rated life, at most 2^31 - 1.
+
+    None while the device has described no part with a rated life that it also counts.
+    """
+    rated_s = {part.id: part.rated_life_h * 3600 for part in wire.decode_about(about).consumables} if about else {}
+    shares = [part.used_s * 1000 // rated_s[id] for id, part in epoch.parts.items() if rated_s.get(id)]
+    return min(max(shares), 2**31 - 1) if shares else None
 
 
 def daily_use_s(points: list[Point]) -> float | None:

@@ -52,6 +52,7 @@ devices = Table(
     Column("last_seen_s", BigInteger, nullable=False),
     Column("firmware", String(64), nullable=False),
     Column("faults", BigInteger, nullable=False),
+    Column("wear_permille", Integer, index=True),  # of the rated life of the most worn part; NULL: unknown
     Column("fault_detail", Text, nullable=False),
     Column("link_reason", BigInteger, nullable=False),
     Column("link_losses", BigInteger, nullable=False),
@@ -155,6 +156,16 @@ replenishment = Table(
     Column("model", String(256), primary_key=True),
     Column("instance", String(64), primary_key=True),
     Column("value", String(256), nullable=False),
+)  # fmt: skip
+
+audit = Table(
+    "audit", metadata,
+    Column("id", Number, primary_key=True),
+    Column("at_s", BigInteger, nullable=False),
+    Column("who", String(64), nullable=False),  # an operator's name; `cli:` and the user of the command line
+    Column("action", String(32), nullable=False),
+    Column("device", String(32), index=True),
+    Column("detail", Text, nullable=False),  # what exactly, and the reason that was given
 )  # fmt: skip
 
 counters = Table(

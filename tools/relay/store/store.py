@@ -21,16 +21,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tools.relay.core import decide as core
 from tools.relay.core import wire
+from tools.relay.core.wear import worst_permille
 from tools.relay.settings import Clock
 from tools.relay.store import migrations
-from tools.relay.store.schema import commands, counters, devices, epochs, messages, quarantine, queue, usage
+from tools.relay.store.schema import audit, commands, counters, devices, epochs, messages, quarantine, queue, usage
 
 QUEUED, SENT, DEAD = "queued", "sent", "dead"  # of an event
 NEW, LINKED, REVOKED = "new", "linked", "revoked"  # of a customer
 _DEVICE = select(devices).where(devices.c.device == bindparam("device")).with_for_update()
 _KEY = ("device", "epoch", "sequence")
 _USED = ("used_s", "replaced_s", "inferred")
-_SEEN = ("last_seen_s", "epoch", "faults", "fault_detail")  # what a batch may change of a device
+_SEEN = ("last_seen_s", "epoch", "faults", "fault_detail", "wear_permille")  # what a batch may change of a device
 _SAW = devices.update().where(devices.c.device == bindparam("of")).values({n: bindparam(f"new_{n}") for n in _SEEN})
 SENSOR_EVENTS = (core.CONSUMED, core.REPLACED)
 
@@ -148,6 +149,8 @@ class Store:
             work.accepted(key, payload, message, decision)
             if decision.current and not decision.late:
                 row |= {"epoch": message.epoch, "faults": message.faults}
+                if decision.epoch is not None:
+                    row["wear_permille"] = worst_permille(row["about"], decision.epoch)
                 if isinstance(message, wire.FaultTransition):
                     row["fault_detail"] = message.detail
         return Outcome(decision.verdict, decision.reason, row["nonce"])
@@ -230,6 +233,14 @@ class Store:
             return [
                 Command(row.device, row.nonce, row.number, row.operation, json.loads(row.arguments)) for row in rows
             ]
+
+    # ---- who did what
+
+    def note(self, who: str, action: str, device: str | None, detail: str) -> None:
+        """Add a line to the audit log; texts that are too long are cut."""
+        with self.begin() as connection:
+            line = {"at_s": int(self.clock()), "who": who[:64], "action": action[:32], "device": device}
+            connection.execute(audit.insert().values(**line, detail=detail[:1000]))
 
     # ---- the queue to the gateway
 

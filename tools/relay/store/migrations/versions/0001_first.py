@@ -9,6 +9,17 @@ down_revision = None
 
 def upgrade() -> None:
     op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at_s", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.String(length=32), nullable=False),
+        sa.Column("device", sa.String(length=32), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_device"), "audit", ["device"], unique=False)
+    op.create_table(
         "commands",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("device", sa.String(length=32), nullable=False),
@@ -127,6 +138,7 @@ def upgrade() -> None:
         sa.Column("last_seen_s", sa.BigInteger(), nullable=False),
         sa.Column("firmware", sa.String(length=64), nullable=False),
         sa.Column("faults", sa.BigInteger(), nullable=False),
+        sa.Column("wear_permille", sa.Integer(), nullable=True),
         sa.Column("fault_detail", sa.Text(), nullable=False),
         sa.Column("link_reason", sa.BigInteger(), nullable=False),
         sa.Column("link_losses", sa.BigInteger(), nullable=False),
@@ -145,4 +157,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("device", name=op.f("pk_devices")),
         sa.UniqueConstraint("claim", name=op.f("uq_devices_claim")),
     )
+    op.create_index(op.f("ix_devices_wear_permille"), "devices", ["wear_permille"], unique=False)
     op.create_index(op.f("ix_devices_customer"), "devices", ["customer"], unique=False)
