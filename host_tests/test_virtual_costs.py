@@ -60,8 +60,6 @@ def test_a_module_costs_more_than_its_reading_and_a_large_one_more_than_a_small_
     assert again_us < 100
 
 
-<<<<<<< HEAD
-=======
 def test_callbacks_run_between_the_modules_of_a_long_import(board: Board) -> None:
     files = {f"m{number:02}.py": b"" for number in range(30)}
     everything = "".join(f"import {name[:-3]}\n" for name in files).encode()
@@ -76,7 +74,6 @@ def test_callbacks_run_between_the_modules_of_a_long_import(board: Board) -> Non
     assert beats > 8
 
 
->>>>>>> board
 def test_an_erase_takes_45_ms_or_what_the_session_says(board: Board) -> None:
     """Appending 5 KB needs new blocks."""
     main = (

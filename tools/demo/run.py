@@ -177,7 +177,7 @@ class Run:
     def _at_rest(self) -> list[list[object]]:
         """Events at power-on for a unit that nobody touches; the network is there unless an event says otherwise."""
         analog = {entry.signal for entry in self.scenario.product.inputs.values() if entry.driver == "current"}
-        numbers = simulator.timeline.pins()
+        numbers = boards.pins("virtual")
         adc = {numbers[signal] for signal in analog}
         return [
             [0, "adc", number, 0] if number in adc else [0, "pin", number, value]

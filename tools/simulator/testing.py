@@ -12,18 +12,10 @@ from tools.setup import boards
 from tools.simulator import flash_image
 from tools.simulator.flash_image import FlashStats
 from tools.simulator.process import BoardProcess
-<<<<<<< HEAD
 from tools.simulator.vacuum import STAMPED, board_files, find_micropython
 
 START_UTC_MS = 1_772_431_200_000  # 2026-03-02 06:00:00
 MOTOR_GPIOS = [number for name, number in boards.pins("virtual").items() if "motor" in name]
-=======
-from tools.simulator.timeline import pins
-from tools.simulator.vacuum import STAMPED, board_files, find_micropython
-
-START_UTC_MS = 1_772_431_200_000  # 2026-03-02 06:00:00
-MOTOR_GPIOS = [number for name, number in pins().items() if "motor" in name]
->>>>>>> board
 WIFI = {"ssid": "Home", "password": "a password"}
 
 

@@ -287,7 +287,7 @@ class Simulator:
             "wifi": {"ssid": SSID, "password": PASSWORD},
             "hosts": self.hosts,
             "rest": {str(number): value for number, value in self.timeline.rest.items()},
-            "motor_gpios": [timeline.pins()[source.signal] for source in self.scenario.product.inputs.values()],
+            "motor_gpios": [boards.pins("virtual")[source.signal] for source in self.scenario.product.inputs.values()],
             "events": session.events,
             **self.session_overrides,
         }

@@ -34,6 +34,7 @@ class BoundedSocket:
         self._raw = self._stream = raw
         self._poller = sockets.poll()
         self._wait = True
+        self._heard = False
 
     def settimeout(self, seconds):
         """Ignored: the deadline of the operation rules."""
@@ -53,10 +54,8 @@ class BoundedSocket:
             if error.args[0] not in _BUSY:
                 raise
             self._poller.register(raw, select.POLLOUT)
-            flags = sockets.deadline.wait_for(self._poller)[0][1]
+            sockets.deadline.wait_for(self._poller)
             self._poller.unregister(raw)
-            if flags & (select.POLLERR | select.POLLHUP):
-                raise OSError(errno.ECONNREFUSED)
         if sockets.secure:
             self._stream = sockets.secure.wrap(raw)
         self._poller.register(self._stream, select.POLLIN)
@@ -66,6 +65,15 @@ class BoundedSocket:
             self._sockets.secure.between_records()
         self._poller.modify(self._stream, flags)
         self._sockets.deadline.wait_for(self._poller)
+
+    def _do(self, action, argument):
+        try:
+            return action(argument)
+        except OSError as error:
+            # lwIP shows a refused connection as writable; a reset at the first use is how the refusal is told.
+            if error.args[0] == errno.ECONNRESET and not self._heard:
+                raise OSError(errno.ECONNREFUSED)
+            raise
 
     def readable(self):
         """Whether a read would find something now, if only the end of the connection."""
@@ -84,12 +92,13 @@ class BoundedSocket:
             raise OSError(errno.EINVAL)
         data = b""
         while count:
-            piece = self._stream.read(min(count, _MAX_READ))
+            piece = self._do(self._stream.read, min(count, _MAX_READ))
             if piece is None:
                 if not self._wait and not data:
                     return None
                 self._await(select.POLLIN)
             elif piece:
+                self._heard = True
                 sockets.deadline.left_ms()  # A peer that always has more does not get past the deadline either.
                 count -= len(piece)
                 if len(data) < _MAX_READ:
@@ -105,7 +114,7 @@ class BoundedSocket:
             view = view[:count]
         total = len(view)
         while view:
-            done = self._stream.write(view)
+            done = self._do(self._stream.write, view)
             if done:
                 view = view[done:]
             else:
