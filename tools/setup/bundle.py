@@ -209,7 +209,9 @@ class _Edits(ast.NodeVisitor):
                 raise BundleError(f"{self.module.path}: {here} is of another bundle: import its names, not the module")
             self.aliases[here] = other
             return ""
-        self.names[here] = other.renamed[what]
+        new = other.renamed[what]
+        if self.names.setdefault(here, new) != new:
+            raise BundleError(f"{self.module.path}: {here} means two things, give the second another name")
         if other.bundle != self.module.bundle:
             if top:
                 self.foreign.setdefault(other.bundle, set()).add(other.renamed[what])

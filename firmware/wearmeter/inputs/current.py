@@ -4,6 +4,6 @@
 """
 
 
-def measure_of(board, signal):
+def measure_current(board, signal):
     """Return `measure()` of a signal."""
     return board.analog_input(signal).read_u16

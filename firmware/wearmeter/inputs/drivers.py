@@ -12,9 +12,15 @@ def make(board, max_on_ms, clockwork, driver, signal, on, off):
         pin = board.level_input(signal, "down" if on else "up")
         return HardwareInput(board.gated_clock(signal, on), pin, on, max_on_ms, ticks_us, ticks_diff)
     if driver == "mains":
-        from wearmeter.inputs.mains import measure_of
+        from wearmeter.inputs.mains import measure_mains
+
+        measure = measure_mains(board, signal)
     elif driver == "tachometer":
-        from wearmeter.inputs.tachometer import measure_of
+        from wearmeter.inputs.tachometer import measure_tachometer
+
+        measure = measure_tachometer(board, signal)
     else:
-        from wearmeter.inputs.current import measure_of
-    return SampledInput(measure_of(board, signal), on, off, max_on_ms, ticks_us, ticks_diff)
+        from wearmeter.inputs.current import measure_current
+
+        measure = measure_current(board, signal)
+    return SampledInput(measure, on, off, max_on_ms, ticks_us, ticks_diff)

@@ -17,7 +17,7 @@ _LEAST = const(20)  # fewer, because something held the burst up: no judgement
 _MIDDLE = const(2048)
 
 
-def measure_of(board, signal):
+def measure_mains(board, signal):
     """Return `measure()` of a signal: the RMS in ADC counts."""
     return Mains(board.analog_input(signal).read_u16, time.ticks_us, time.ticks_diff, time.sleep_us).measure
 

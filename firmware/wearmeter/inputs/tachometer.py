@@ -12,7 +12,7 @@ from micropython import const
 _LONGEST_US = const(15000)
 
 
-def measure_of(board, signal):
+def measure_tachometer(board, signal):
     """Return `measure()` of a signal."""
     counter = board.pulse_counter(signal)
     if counter:
