@@ -100,8 +100,10 @@ class Clockwork:
 
     def at(self, at_ms, action):
         """Do `action()` when `passed_ms` has come to `at_ms`."""
-        self._planned.append((at_ms, action))
-        self._planned.sort(key=lambda item: item[0])
+        at = len(self._planned)
+        while at and self._planned[at - 1][0] > at_ms:
+            at -= 1
+        self._planned.insert(at, (at_ms, action))
 
     def go(self, ms):
         """Let `ms` milliseconds pass, with the callbacks that fall into them. Returns ticks_ms."""

@@ -94,13 +94,13 @@ class Tick:
         self._attention.done(self._ticks_us())
 
     def _sample(self):
-        sure = not self._attention.lost_some()
         now_us = self._ticks_us()
+        late_us = self._attention.beat(now_us)
         state = self._state
         running = stuck = noisy = False
         for item in self.inputs:
             source = item[0]
-            ran_ms = source.sample(now_us, sure)
+            ran_ms = source.sample(now_us, late_us)
             if ran_ms:
                 for place in item[1]:
                     state.ran(place, ran_ms)
@@ -124,8 +124,6 @@ class Tick:
                 self._learn(took_ms)
         else:
             self._saved_ms = began_ms + _RETRY_MS - self.pause_ms
-        # No callback ran during the write. Looking again bounds what an edge meanwhile can be mistaken by.
-        self._sample()
 
     def _learn(self, took_ms):
         """A save took so long that it erased: at least once, at most four times. The shortest such save erased once."""

@@ -28,7 +28,7 @@ class HardwareInput:
         self.on = False
         self.stuck = False
 
-    def sample(self, now_us, sure=True):
+    def sample(self, now_us, late_us=0):
         """Return the whole milliseconds that the motor ran since the last call."""
         ran_ms = self._counter()
         gap_us = self._ticks_diff(now_us, self._last_us)

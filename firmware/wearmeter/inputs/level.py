@@ -61,7 +61,7 @@ class LevelInput:
         if not self.noisy:
             self._ran_ms += self._meter.see(level, now_us, PROMPT if prompt else LATE)
 
-    def sample(self, now_us, sure=True):
+    def sample(self, now_us, late_us=0):
         """Return the whole milliseconds that the motor ran since the last call."""
         self._bucket = max(0, self._bucket - _LEAK)
         if self.noisy:
@@ -71,6 +71,6 @@ class LevelInput:
                 self._watch(self._handler)
             self.noisy = self._pause > 0
         level = not self.noisy and self._pin.value() == self._active
-        ran_ms = self._ran_ms + self._meter.see(level, now_us, SAMPLE if sure else BLIND)
+        ran_ms = self._ran_ms + self._meter.see(level, now_us, BLIND if late_us < 0 else SAMPLE, late_us)
         self._ran_ms = 0
         return ran_ms

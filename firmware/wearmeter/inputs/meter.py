@@ -9,7 +9,7 @@ What is not certain is not counted: never more than the truth.
 
 from micropython import const
 
-SAMPLE = const(0)  # seen by the tick; each edge since the last look has been seen, too
+SAMPLE = const(0)  # seen by the tick; each edge until the tick was due has been seen, too
 BLIND = const(1)  # seen by the tick, and edges since the last look may have been missed
 PROMPT = const(2)  # seen by the callback of an edge, which came at once
 LATE = const(3)  # seen by the callback of an edge, which was held up
@@ -29,35 +29,42 @@ class Meter:
     def __init__(self, ticks_diff, max_on_ms):
         self._ticks_diff = ticks_diff
         self._max_on_ms = max_on_ms
-        self._mark_us = 0
+        self._mark_us = 0  # what ran until then has been dealt with,
+        self._before_us = 0  # or, after a late tick, until so long before
         self._rest_us = 0
         self._on_ms = 0
         self.on = False
         self.stuck = False
 
-    def see(self, level, now_us, how):
+    def see(self, level, now_us, how, late_us=0):
         """The input was seen at `level`; returns the milliseconds it ran since the last call that are certain.
+        `late_us`: how long ago a sample's tick was due; edges since then wait to be seen.
 
         One of six things has happened:
         1. It was off and is on: it has run since now at least.
-        2. It was on, and a sample finds it on: it has run all the time.
+        2. It was on, and a sample finds it on: it has run until the tick was due.
         3. It was on, and an edge's prompt callback finds it off: it has run until just now.
         4. It was on, and a late callback finds it off: it has stopped, who knows when.
         5. It was on, and an edge's callback finds it on: it was off in between, who knows for how long.
         6. It was on, and a sample finds it off, or edges may have been missed: the same.
         """
-        ran_ms = 0
+        ran_ms = before_us = 0
         if self.on:
+            gap_us = self._ticks_diff(now_us, self._mark_us) + self._before_us
             if level and how == SAMPLE:
-                ran_ms = self._credit(self._ticks_diff(now_us, self._mark_us))
+                if gap_us <= late_us:
+                    return 0  # An edge that came late has been seen after the tick was due.
+                ran_ms = self._credit(gap_us - late_us)
+                before_us = late_us
             elif not level and how == PROMPT:
-                ran_ms = self._credit(self._ticks_diff(now_us, self._mark_us) - EDGE_US)
+                ran_ms = self._credit(gap_us - EDGE_US)
         elif level:
             self._on_ms = 0
         if not level:
             self.stuck = False
         self.on = level
         self._mark_us = now_us
+        self._before_us = before_us
         return ran_ms
 
     def start_at(self, mark_us):

@@ -30,7 +30,7 @@ class SampledInput:
     def stuck(self):
         return self._meter.stuck
 
-    def sample(self, now_us, sure=True):
+    def sample(self, now_us, late_us=0):
         """Return the whole milliseconds that the motor ran since the last call."""
         began_us = self._ticks_us()
         power = self._measure()

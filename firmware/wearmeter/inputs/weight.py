@@ -26,9 +26,9 @@ class WeightedInput:
     def noisy(self):
         return self._source.noisy
 
-    def sample(self, now_us, sure=True):
+    def sample(self, now_us, late_us=0):
         """Return the whole milliseconds of wear since the last call; what is less is kept for the next."""
-        ran_ms = self._source.sample(now_us, sure)
+        ran_ms = self._source.sample(now_us, late_us)
         permille = 1000
         for band in self._bands:
             if self._source.power >= band[0]:

@@ -17,6 +17,7 @@ class Panel:
         self._state = state
         self._buttons = buttons_of
         self._light = light
+        self._held = False
         self._undoes = 0  # the part whose replacement was there when the press under way reached 3 s
 
     @property
@@ -26,6 +27,8 @@ class Panel:
 
     def tick(self, now_ms):
         """Look at the buttons and go on with the light, in each tick."""
+        # First what was begun before: a pattern's first tenth is not cut short by the tick that begins it.
+        self._light.tick(self._held)
         stuck = held = False
         for item in self._buttons:
             button = item[2]
@@ -34,8 +37,8 @@ class Panel:
                 self._light.play(self._answer(event, item[0], item[1]))
             stuck = stuck or button.stuck
             held = held or button.held
+        self._held = held
         self._state.faults.set(faults.BUTTON_STUCK, stuck)
-        self._light.tick(held)
 
     def _answer(self, event, identity, rated_ms):
         state = self._state

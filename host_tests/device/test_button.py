@@ -1,9 +1,8 @@
-"""The button tells a long press from everything else; the LED plays patterns."""
+"""The button tells a short, a long and a very long press from everything else."""
 
-from fakes import Pin, Ticks, ticks_diff
-
-from wearmeter.drivers import led
-from wearmeter.drivers.button import LONG, NOTHING, SHORT, Button
+from wearmeter.device.testing import Clockwork, ticks_diff
+from wearmeter.inputs.testing import Pin
+from wearmeter.panel.button import LONG, NOTHING, SHORT, VERY_LONG, Button
 
 
 class Hand:
@@ -11,14 +10,14 @@ class Hand:
 
     def __init__(self, level=1):
         self.pin = Pin(level)
-        self.ticks = Ticks(5000)
+        self.clockwork = Clockwork(5000)
         self.button = Button(self.pin, 0, ticks_diff)
 
     def hold(self, level, ms):
         events = []
         for _ in range(ms // 100):
             self.pin.level = level
-            event = self.button.sample(self.ticks.go(100))
+            event = self.button.sample(self.clockwork.go(100))
             if event != NOTHING:
                 events.append(event)
         return events
@@ -29,6 +28,14 @@ def test_three_seconds_are_a_long_press_reported_once_while_still_held():
     hand.hold(1, 500)
     assert hand.hold(0, 2900) == []
     assert hand.hold(0, 5000) == [LONG]
+    assert hand.hold(1, 500) == []
+
+
+def test_ten_seconds_are_a_very_long_press_after_the_long_one():
+    hand = Hand()
+    hand.hold(1, 500)
+    assert hand.hold(0, 9900) == [LONG]
+    assert hand.hold(0, 5000) == [VERY_LONG]
     assert hand.hold(1, 500) == []
 
 
@@ -47,9 +54,21 @@ def test_bounces_of_single_samples_are_no_press_and_do_not_end_one():
     assert events == [LONG]
 
 
+def test_a_contact_that_chatters_evenly_changes_nothing_either_way():
+    hand = Hand()
+    hand.hold(1, 500)
+    for _ in range(40):
+        assert hand.hold(0, 100) + hand.hold(1, 100) == []
+    assert not hand.button.down
+    hand.hold(0, 500)
+    for _ in range(5):
+        assert hand.hold(1, 100) + hand.hold(0, 100) == []
+    assert hand.button.down
+
+
 def test_a_button_that_is_down_at_boot_does_nothing_until_released():
     hand = Hand(0)
-    assert hand.hold(0, 8000) == [] and hand.hold(1, 500) == []
+    assert hand.hold(0, 12000) == [] and hand.hold(1, 500) == []
     assert hand.hold(0, 3500) == [LONG]
 
 
@@ -70,32 +89,10 @@ def test_a_button_that_is_up_at_boot_is_never_stuck():
     assert not hand.button.stuck and not hand.button.held
 
 
-def test_the_led_plays_on_and_off_in_tenths_of_a_second_and_ends_dark():
-    pin = Pin()
-    light = led.Led(pin, 1)
-    light.play(bytes((2, 1, 1)))
-    seen = []
-    for _ in range(6):
-        seen.append(pin.level)
-        light.tick(False)
-    assert seen == [1, 1, 0, 1, 0, 0]
-
-
-def test_an_led_that_lights_at_low_level_is_dark_at_high():
-    pin = Pin()
-    light = led.Led(pin, 0)
-    assert pin.level == 1
-    light.tick(True)
-    assert pin.level == 0
-
-
-def test_a_contact_that_chatters_evenly_changes_nothing_either_way():
+def test_a_press_is_held_until_it_has_become_a_long_one():
     hand = Hand()
     hand.hold(1, 500)
-    for _ in range(40):
-        assert hand.hold(0, 100) + hand.hold(1, 100) == []
-    assert not hand.button.down
-    hand.hold(0, 500)
-    for _ in range(5):
-        assert hand.hold(1, 100) + hand.hold(0, 100) == []
-    assert hand.button.down
+    hand.hold(0, 2500)
+    assert hand.button.held
+    hand.hold(0, 1000)
+    assert not hand.button.held
