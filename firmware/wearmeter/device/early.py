@@ -56,10 +56,10 @@ class Early:
             self._timer.deinit()
 
     def _tick(self, timer=None):
-        sure = not self.attention.lost_some()
         now_us = self._ticks_us()
+        late_us = self.attention.beat(now_us)
         for at, item in enumerate(self.inputs):
-            self.ran_ms[at] += item[0].sample(now_us, sure)
+            self.ran_ms[at] += item[0].sample(now_us, late_us)
         self.attention.done(self._ticks_us())
 
 
