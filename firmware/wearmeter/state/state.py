@@ -52,6 +52,7 @@ class State:
         self._all = []  # of all ids that ever had counts, ascending
         self._fault_s = -_FAULT_PAUSE_S
         self._refused_s = -_REFUSED_PAUSE_S
+        self._resolved_s = None  # the boot's UTC second by which the moments of what is kept were resolved
         self._report_now_s = -_REPORT_NOW_PAUSE_S
         self._forget_s = schedule.DAY_S
         self._backup_due = True
@@ -177,6 +178,8 @@ class State:
         """Queue the replacements that can no longer be undone; once a second, as the next two."""
         if self._paused:
             return
+        if self.clock.known and self._resolved_s is None:  # The flash has refused it, or what was resolved.
+            self._do(self._resolve, ((self.numbers.floor_s, self.numbers.claim_s), self.clock.boot_utc_s))
         for part in self._all:
             kept = part.replacement
             if kept and self._is_over(kept):
@@ -264,6 +267,7 @@ class State:
             raise
         self._refused_s = self.clock.uptime_s
         self._roll_back()
+        self._resolved_s = None
         return False
 
     def _save(self, backup):
@@ -416,6 +420,7 @@ class State:
             self._log("wm clock utc_s=%d source=%d" % (clock.now(), source))
         elif before_s != clock.boot_utc_s:
             clock.boot_utc_s = before_s
+        self._resolved_s = None
         return self._do(self._resolve, (floor_s(numbers.floor_s, numbers.claim_s, utc_s, clock.sure), clock.boot_utc_s))
 
     def _resolve(self, floor, boot_utc_s):
@@ -429,6 +434,7 @@ class State:
                 bounds = resolved(kept, boot_utc_s)
                 changed |= bounds != (kept.not_before, kept.not_after)
                 kept.not_before, kept.not_after = bounds
+        self._resolved_s = boot_utc_s
         # A clock that was ahead has made reports of days to come; none of the days until then shall go without.
         now_s = self.clock.now()
         if schedule.period_of(now_s + _PERIOD_SLACK_S, self._minute) < numbers.last_period:
