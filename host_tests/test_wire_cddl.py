@@ -17,8 +17,10 @@ from cddl_verifier import Validator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools.provision import pack
 from tools.relay.core import wire as relay
-from wearmeter import wire as device
+from wearmeter.exchange import cbor
+from wearmeter.exchange import wire as device
 
 HERE = Path(__file__).parent
 CDDL = (HERE.parent / "firmware" / "wire.cddl").read_text(encoding="utf-8")
@@ -44,9 +46,10 @@ def faults_of(rule: str, payload: bytes) -> str:
     return "" if result.valid else result.format()
 
 
-def moments() -> st.SearchStrategy[Any]:
+def moments() -> st.SearchStrategy[tuple[int, int]]:
+    """(not before, not after), 0 where unknown, as a queue entry has them."""
     bounds = st.tuples(u32, u32).map(sorted)
-    return bounds.flatmap(lambda pair: st.sampled_from([pair[0], pair, [pair[0], None], [None, pair[1]], [None, None]]))
+    return bounds.flatmap(lambda pair: st.sampled_from([(pair[0], pair[0]), (pair[0], pair[1]), (pair[0], 0), (0, 0)]))
 
 
 @st.composite
@@ -61,29 +64,53 @@ def totals(draw: Any) -> list[int]:
 def ups(draw: Any) -> bytes:
     """An up message as the device's encoder writes it."""
     sequence = draw(sequences)
+    merged = 0
     kind = draw(st.sampled_from([device.REPORT, device.REPLACEMENT, device.FAULT, device.ANSWER]))
     if kind == device.REPORT:
-        tail = [draw(totals())] + draw(st.lists(st.integers(0, sequence - 1), max_size=1))
+        tail: list[Any] = [draw(totals())]
+        merged = draw(st.integers(0, min(sequence - 1, 65535)))
     elif kind == device.REPLACEMENT:
         tail = [draw(ids), draw(st.integers(2, 65535)), draw(u32), draw(u32), draw(u32)]
     elif kind == device.FAULT:
         tail = draw(st.lists(texts, max_size=1))
     else:
         tail = [draw(numbers), draw(st.integers(0, 3))]
-    return device.up(kind, draw(epochs), sequence, draw(moments()), draw(u32), tail)
+    not_before, not_after = draw(moments())
+    entry = SimpleNamespace(
+        kind=kind, epoch=draw(epochs), sequence=sequence, not_before=not_before, not_after=not_after,
+        faults=draw(st.integers(0, 65535)), tail=b"".join(map(cbor.encode, tail)), merged=merged,
+    )  # fmt: skip
+    return bytes(device.up(entry))
 
 
 @st.composite
 def abouts(draw: Any) -> bytes:
+    """The about of a device whose product the host has packed."""
     parts = [
-        SimpleNamespace(
-            id=part, instance=f"Sensor.{part}", input=draw(texts), rated_life_h=draw(u32),
-            replenishment_id=draw(st.none() | texts), names={"en-US": draw(texts), "de-DE": draw(texts)},
-        )
-        for part in draw(st.sets(ids, min_size=1, max_size=8))
-    ]  # fmt: skip
-    product = SimpleNamespace(model=draw(texts), manufacturer=draw(texts), description=draw(texts), consumables=parts)
-    return device.about(product, draw(texts), draw(texts))
+        {
+            "id": part,
+            "instance": f"Sensor.{part}",
+            "input": "motor",
+            "rated_life_h": draw(st.integers(1, 100000)),
+            "replenishment_id": draw(st.none() | texts),
+            "names": {"en-US": draw(texts), "de-DE": draw(texts)},
+        }
+        for part in sorted(draw(st.sets(ids, min_size=1, max_size=8)))
+    ]
+    product = pack.read_product(
+        {
+            "schema": 2,
+            "model": draw(texts),
+            "manufacturer": draw(texts),
+            "description": draw(texts),
+            "led": {"signal": "led"},
+            "inputs": [{"name": "motor", "driver": "level", "signal": "motor"}],
+            "consumables": parts,
+        },
+        "product",
+    )
+    _, head, tail, *_ = cbor.decode(pack.pack_product(product))
+    return bytes(device.about(SimpleNamespace(about_head=head, about_parts=tail), draw(texts), draw(texts)))
 
 
 @pytest.mark.parametrize(("group", "vector"), GOOD, ids=[vector["name"] for _, vector in GOOD])
