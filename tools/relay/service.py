@@ -83,7 +83,7 @@ class Relay:
         self.fleet = Fleet(self.store)
         self.web: Server | None = None
         if self.settings.web is not None:
-            self.web = serve_pages(self.store, self.settings.web, self.settings.web_token, self.clock)
+            self.web = serve_pages(self.store, self.settings, self.clock)
         self.delivery: Delivery | None = None
         routes = routes_for(self.settings, self.store, self.clock)
         if self.settings.deliver and routes is not None:
