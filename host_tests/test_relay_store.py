@@ -149,7 +149,7 @@ def test_a_command_is_due_until_it_is_answered(store: Store, clock: Clock) -> No
     assert [(due.number, due.nonce, due.arguments) for due in store.due_commands(30)] == [(number, 5, [0, 1])]
     assert store.due_commands(30) == []
     clock.now_s += 30
-    assert len(store.due_commands(30)) == 1 and len(store.due_commands(30, "vacuum1")) == 1
+    assert len(store.due_commands(30)) == 1 and len(store.due_commands(30, ["vacuum1"])) == 1
     take(store, wire.encode([wire.VERSION, wire.ANSWER, EPOCH, 1, NOW_S, 0, number, 0]))
     clock.now_s += 30
     assert store.due_commands(30) == []

@@ -21,6 +21,7 @@ COMMIT_MESSAGES = Histogram(
 )
 WAITING = Gauge("wearmeter_relay_arrivals_waiting", "Messages received and not yet stored.")
 CONNECTED = Gauge("wearmeter_relay_broker_connected", "1 while the connection to the broker stands.")
+RESTARTS = Counter("wearmeter_relay_thread_restarts", "Threads of this process begun again after an error.", ["thread"])
 ANSWERS = Counter(
     "wearmeter_relay_gateway_answers", "Answers of the event gateway, `none` where there was none.", ["status"]
 )

@@ -147,16 +147,16 @@ class Store:
             }  # fmt: skip
             return int(connection.execute(commands.insert().values(**values).returning(commands.c.number)).scalar_one())
 
-    def due_commands(self, resend_s: float, device: str | None = None) -> list[Command]:
+    def due_commands(self, resend_s: float, names: list[str] | None = None) -> list[Command]:
         """Return the unanswered commands of devices that are online, and note them as sent.
 
-        Without `device`, only those not sent in the last `resend_s`.
+        Without `names` of devices, only those not sent in the last `resend_s`.
         """
         now_s = self.clock()
         wanted = select(commands, devices.c.nonce).join(devices, devices.c.device == commands.c.device)
         wanted = wanted.where(commands.c.result.is_(None), devices.c.online, devices.c.nonce.is_not(None))
-        if device is not None:
-            wanted = wanted.where(commands.c.device == device)
+        if names is not None:
+            wanted = wanted.where(commands.c.device.in_(names))
         else:
             wanted = wanted.where(commands.c.sent_s.is_(None) | (commands.c.sent_s <= now_s - resend_s))
         with self.begin() as connection:
