@@ -260,7 +260,7 @@ class Histories(RuleBasedStateMachine):
         """From the maker's app, believing what the relay was told last."""
         generation = self.ledger.consumables[index].generation
         self.relay.add_command(DEVICE, wire.UNDO if undo else wire.REPLACED, [index + 1, generation])
-        for due in self.relay.due_commands(0, DEVICE):
+        for due in self.relay.due_commands(0, [DEVICE]):
             now_s = int(self.now_s)
             self.down.append(relay_wire.encode_command(due.nonce, now_s, due.number, due.operation, due.arguments))
         self.deliver_down(keep=True, reverse=False)

@@ -14,7 +14,7 @@ import pytest
 import structlog
 from cryptography.fernet import Fernet
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from tools.alexa_gateway.gateway import Gateway
@@ -35,6 +35,7 @@ from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, FakeDevice, replacem
 pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 TOKEN = "only-for-readers-of-pages"
+OPERATOR = "anna-may-also-act-on-devices"
 ANNA = "amzn1.account.ANNA"
 DAY = 86400
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>"\'{{ 7*7 }}&amp;'
@@ -99,7 +100,7 @@ def address(store: Store) -> Iterator[str]:
     """Where the pages of that store are served."""
     clock = Clock()
     view = View(store, clock)
-    server = Server(pages(view, TOKEN, clock), "127.0.0.1:0")
+    server = Server(pages(view, TOKEN, clock, store, f"anna:{OPERATOR}"), "127.0.0.1:0")
     server.start()
     yield f"http://127.0.0.1:{server.port}"
     server.stop()
@@ -141,7 +142,7 @@ def test_a_forged_cookie_is_none(address: str, forged: str) -> None:
 
 
 def test_a_wrong_token_is_refused_after_a_pause(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.relay.pages.web.WRONG_PAUSE_S", 0.01)
+    monkeypatch.setattr("tools.relay.pages.site.WRONG_PAUSE_S", 0.01)
     answer = httpx.post(f"{address}/login", data={"token": "guess", "next": "/"})
     assert answer.status_code == 401 and "That is not the token" in answer.text
 
@@ -153,12 +154,12 @@ def test_the_form_leads_to_no_other_site(address: str, next: str) -> None:
 
 def test_a_token_that_could_be_guessed_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="at least 16 characters"):
-        pages(View(store, Clock()), "short", Clock())
+        pages(View(store, Clock()), "short", Clock(), store)
 
 
 def test_a_port_that_is_taken_is_one_clear_line(store: Store, address: str) -> None:
     with pytest.raises(ValueError, match="cannot be served at 127.0.0.1"):
-        Server(pages(View(store, Clock()), TOKEN, Clock()), address.removeprefix("http://"))
+        Server(pages(View(store, Clock()), TOKEN, Clock(), store), address.removeprefix("http://"))
 
 
 def test_nothing_can_be_written(store: Store, reader: httpx.Client) -> None:
@@ -214,6 +215,38 @@ def test_the_fleet_is_searchable(reader: httpx.Client, query: str, found: set[st
     assert {name for name in ("vacuum1", "vacuum2", "vacuum3") if f"/device/{name}" in page} == found
 
 
+def test_a_device_that_says_nothing_is_silent_and_never_online_whatever_its_connection(reader: httpx.Client) -> None:
+    page = reader.get("/?q=vacuum3").text
+    row = page[page.index("/device/vacuum3") : page.index("</tbody>")]
+    assert "3 d ago" in row and "silent" in row and "its connection stands" in row and "online" not in row
+    assert "vacuum3" not in reader.get("/?only=online").text
+    assert "<b>1</b><span>online</span>" in page
+
+
+def test_a_fault_is_told_with_what_it_means_and_what_to_do(reader: httpx.Client) -> None:
+    for path in ("/", "/device/vacuum1"):
+        page = reader.get(path).text
+        assert "An input has been on for longer than any clean lasts." in page, path
+        assert "<b>Check the sensor and its wiring, and the input&#39;s threshold in the product" in page, path
+
+
+@pytest.mark.parametrize(("sort", "first"), [("wear", "vacuum1"), ("seen", "vacuum3"), ("faults", "vacuum1")])
+def test_the_fleet_is_sorted_by_wear_silence_or_faults(reader: httpx.Client, sort: str, first: str) -> None:
+    page = reader.get(f"/?sort={sort}").text
+    assert min(("vacuum1", "vacuum2", "vacuum3"), key=lambda name: page.index(f"/device/{name}")) == first
+
+
+def test_the_fleet_page_never_touches_the_events_that_were_sent(store: Store) -> None:
+    view = View(store, Clock())
+    asked: list[str] = []
+    event.listen(view.engine, "before_cursor_execute", lambda *call: asked.append(" ".join(call[2].split())))
+    view.summary()
+    view.fleet(only="dead")
+    view.close()
+    of_events = [statement for statement in asked if "FROM queue" in statement]
+    assert len(of_events) >= 5 and all("queue.state =" in statement for statement in of_events)
+
+
 def test_a_device_shows_use_rate_replacements_queue_and_what_was_kept_aside(reader: httpx.Client) -> None:
     page = reader.get("/device/vacuum1").text
     for word in (
@@ -264,7 +297,7 @@ def test_what_devices_say_is_only_ever_text(reader: httpx.Client) -> None:
 
 def test_a_database_that_is_away_is_said_so(store: Store) -> None:
     view = View(store, Clock())
-    server = Server(pages(view, TOKEN, Clock()), "127.0.0.1:0")
+    server = Server(pages(view, TOKEN, Clock(), store), "127.0.0.1:0")
     server.start()
     view._look = _broken  # type: ignore[method-assign]
     answer = httpx.get(f"http://127.0.0.1:{server.port}/", headers={"Authorization": f"Bearer {TOKEN}"})

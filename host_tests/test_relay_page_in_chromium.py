@@ -19,6 +19,7 @@ from tools.relay.testing import ABOUT, NOW_S, Clock, report
 from tools.setup.system_packages import where
 
 TOKEN = "only-for-readers-of-pages"
+OPERATOR = "anna-may-also-act-on-devices"
 DAY = 86400
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror="document.title=1"><svg onload=a()>{{ 7*7 }}'
 QUIET = (
@@ -61,7 +62,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for number in range(2, 60):
         store.status(f"unit{number:02}", wire.Online(5, 1, 0, 0, 1, True, "0.1.0", 1, 0))
     view = View(store, clock)
-    server = Server(pages(view, TOKEN, clock), "127.0.0.1:0")
+    server = Server(pages(view, TOKEN, clock, store, f"anna:{OPERATOR}"), "127.0.0.1:0")
     server.start()
     yield f"http://127.0.0.1:{server.port}"
     server.stop()
@@ -160,7 +161,7 @@ def test_the_table_follows_the_typing(page: Page) -> None:
     assert page.locator("tbody tr").count() == 50
     page.get_by_role("searchbox").press_sequentially("unit4")
     expect(page.locator("tbody tr")).to_have_count(10)
-    assert page.url.endswith("?q=unit4&only=all")
+    assert page.url.endswith("?q=unit4&only=all&sort=device")
     page.get_by_role("searchbox").fill("unit99")
     page.get_by_text("No device is like that").wait_for()
     page.get_by_role("searchbox").fill("")
@@ -238,6 +239,26 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page(browser: Browser, addre
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     context.close()
+
+
+def test_a_telephone_shows_every_column_of_the_fleet(browser: Browser, address: str, signed_in: Any) -> None:
+    context = browser.new_context(base_url=address, viewport={"width": 390, "height": 800}, storage_state=signed_in)
+    page = context.new_page()
+    page.goto("/?q=unit00")
+    cells = page.locator("tbody td")
+    assert cells.count() == page.locator("thead th").count() - 1 == 9
+    for cell in cells.all():
+        box = cell.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
+        label = cell.evaluate("cell => getComputedStyle(cell, '::before').content")
+        assert label.strip('"') == cell.get_attribute("data-label") and len(label) > 4
+    context.close()
+
+
+def test_the_order_is_a_click_on_a_column(page: Page) -> None:
+    page.get_by_role("columnheader", name="Most worn").get_by_role("link").click()
+    expect(page.locator("thead th[aria-sort]")).to_have_text("Most worn")
+    expect(page.locator("tbody tr").first).to_contain_text("unit00")
 
 
 def test_a_relay_that_went_away_leaves_the_page_standing(page: Page, context: BrowserContext) -> None:

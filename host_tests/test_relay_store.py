@@ -70,7 +70,7 @@ def test_when_the_events_cannot_be_queued_the_report_is_not_accepted_either(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = uuid.uuid4()
-    monkeypatch.setattr("tools.relay.store.store.uuid.uuid4", lambda: one)
+    monkeypatch.setattr("tools.relay.store.acceptance.uuid.uuid4", lambda: one)
     with pytest.raises(sqlalchemy.exc.IntegrityError):
         take(store, report(1, 100, 1, 100, 50, 1, 50))
     assert (store.count(schema.messages), store.count(schema.queue), store.counts()) == (0, 0, {})
@@ -149,7 +149,7 @@ def test_a_command_is_due_until_it_is_answered(store: Store, clock: Clock) -> No
     assert [(due.number, due.nonce, due.arguments) for due in store.due_commands(30)] == [(number, 5, [0, 1])]
     assert store.due_commands(30) == []
     clock.now_s += 30
-    assert len(store.due_commands(30)) == 1 and len(store.due_commands(30, "vacuum1")) == 1
+    assert len(store.due_commands(30)) == 1 and len(store.due_commands(30, ["vacuum1"])) == 1
     take(store, wire.encode([wire.VERSION, wire.ANSWER, EPOCH, 1, NOW_S, 0, number, 0]))
     clock.now_s += 30
     assert store.due_commands(30) == []
@@ -215,11 +215,11 @@ def test_a_devices_wear_is_that_of_its_most_worn_part(store: Store, fleet: Fleet
     assert worn() is None
     fleet.about("vacuum1", wire.encode(ABOUT))
     assert worn() == 500  # of a filter rated 150 h and a brush rated 300 h
-    say(report(2, 300000, 1, 300000, 600000, 1, 600000))
-    assert worn() == 555
-    say(replacement(3, 1, 2, 300000, 300000))
-    assert worn() == 555
-    say(replacement(4, 2, 2, 600000, 600000))
+    say(report(2, 272700, 1, 272700, 542700, 1, 542700))
+    assert worn() == 505
+    say(replacement(3, 1, 2, 272700, 272700))
+    assert worn() == 502
+    say(replacement(4, 2, 2, 542700, 542700))
     assert worn() == 0
 
 

@@ -21,6 +21,7 @@ COMMIT_MESSAGES = Histogram(
 )
 WAITING = Gauge("wearmeter_relay_arrivals_waiting", "Messages received and not yet stored.")
 CONNECTED = Gauge("wearmeter_relay_broker_connected", "1 while the connection to the broker stands.")
+RESTARTS = Counter("wearmeter_relay_thread_restarts", "Threads of this process begun again after an error.", ["thread"])
 ANSWERS = Counter(
     "wearmeter_relay_gateway_answers", "Answers of the event gateway, `none` where there was none.", ["status"]
 )
@@ -37,16 +38,19 @@ class _Fleet(Collector):
             ("devices_online", "Devices whose connection stands.", found.online),
             ("devices_silent", "Devices not heard of for two days.", found.silent),
             ("devices_faulty", "Devices that tell of a fault.", found.faulty),
+            ("devices_due", "Devices with a part at or beyond its rated life.", found.due),
             ("kept_aside", "Messages kept aside with their reason.", found.aside),
             ("queue_oldest_seconds", "Age of the oldest event that waits for the gateway.", found.oldest_queued_s),
             ("last_seen_timestamp_seconds", "When any device was last heard of.", found.last_seen_s or 0),
         ):
             yield GaugeMetricFamily(f"wearmeter_fleet_{name}", text, value=value)
         faults = GaugeMetricFamily("wearmeter_fleet_faults", "Devices that tell of this fault.", labels=["fault"])
-        for name in {**dict.fromkeys(FAULTS, 0), **found.faults}:
+        for name in {**dict.fromkeys((fault.name for fault in FAULTS), 0), **found.faults}:
             faults.add_metric([name], found.faults.get(name, 0))
         yield faults
-        queue = GaugeMetricFamily("wearmeter_fleet_events", "Events to the gateway.", labels=["state"])
+        queue = GaugeMetricFamily(
+            "wearmeter_fleet_events", "Events waiting for the gateway, and dead letters.", labels=["state"]
+        )
         for state, count in found.queue.items():
             queue.add_metric([state], count)
         yield queue

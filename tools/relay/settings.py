@@ -93,6 +93,7 @@ class Settings(BaseModel):
     refresh_ahead_s: float = Field(default=300.0, description="How long before its end an access token is refreshed.")
     web: str | None = Field(default=None, description="Serve the pages and the metrics at HOST:PORT.")
     web_token: str | None = _secret("What somebody must know to read them, at least 16 characters.")
+    operators: str | None = _secret("Who may act on the pages: NAME:TOKEN, several comma-separated.")
     deliver: bool = Field(
         default=True, description="Send the queue to the gateway; without it, this process leaves that to another."
     )

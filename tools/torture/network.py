@@ -19,11 +19,10 @@ from typing import Any
 
 from tools.demo.broker import BrokerError, EmbeddedBroker
 from tools.mosquitto.broker import PlainMosquitto
-from tools.relay.core import wire
+from tools.relay.core import state, wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.relay.store import schema
-from tools.relay.store.store import load_state
 from tools.setup import firmware, system_packages
 from tools.simulator import counts, flash_image
 from tools.simulator.testing import START_UTC_MS, WIFI, Board, BoardRun
@@ -190,7 +189,7 @@ class House:
         rows = self.relay.store.rows(schema.epochs, device=DEVICE)
         if len(rows) != 1:
             return f"{len(rows)} epochs"
-        epoch = load_state(rows[0].state)
+        epoch = state.load(rows[0].state)
         totals = [epoch.parts[index].lifetime_s for index in sorted(epoch.parts)]
         if totals != [lifetime_ms // 1000 for lifetime_ms in ledger_ms]:
             return f"the relay has {totals} s, the ledger {ledger_ms} ms"

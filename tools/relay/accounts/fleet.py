@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from tools.relay.core import events, wire
+from tools.relay.core import events, state, wire
 from tools.relay.core.wear import worst_permille
 from tools.relay.store.schema import customers, devices, epochs, queue, replenishment
-from tools.relay.store.store import DEAD, LINKED, NEW, QUEUED, SENSOR_EVENTS, Store, load_state, queued, upsert
+from tools.relay.store.store import DEAD, LINKED, NEW, QUEUED, SENSOR_EVENTS, Store, queued, upsert
 
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: none is taken for another
 CODE_LETTERS = 12  # 60 bits
@@ -40,8 +40,8 @@ class Fleet:
             if row["about"] == payload:
                 return False
             own = (epochs.c.device == device) & (epochs.c.epoch == row["epoch"])
-            state = connection.execute(select(epochs.c.state).where(own)).scalar()
-            worn = worst_permille(payload, load_state(state)) if state is not None else None
+            held = connection.execute(select(epochs.c.state).where(own)).scalar()
+            worn = worst_permille(payload, state.load(held)) if held is not None else None
             new = {"about": payload, "about_crc": zlib.crc32(payload), "wear_permille": worn}
             connection.execute(_own(device).values(**new))
             self._tell_change(connection, device)

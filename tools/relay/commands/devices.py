@@ -11,10 +11,9 @@ import click
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.accounts.skill import open_skill
 from tools.relay.commands import options
-from tools.relay.core import wire
+from tools.relay.core import state, wire
 from tools.relay.settings import Settings
 from tools.relay.store import schema
-from tools.relay.store.store import load_state
 
 
 @click.command()
@@ -35,7 +34,7 @@ def command(settings: Settings, device: str, operation: str, instance: str | Non
             raise click.UsageError(f"INSTANCE is one of {', '.join(ids)}")
         consumable = ids[instance]
         (found,) = store.rows(schema.epochs, device=device, epoch=row.epoch)
-        part = load_state(found.state).parts.get(consumable)
+        part = state.load(found.state).parts.get(consumable)
         generation = part.generation if part is not None else 1
         # The device speaks of a new part only once its replacement cannot be undone: one to undo is not yet known here.
         arguments = [consumable, generation + (operation == "undo")]

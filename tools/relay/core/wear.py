@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tools.relay.core import wire
 from tools.relay.core.decide import Epoch
@@ -60,9 +61,14 @@ def worst_permille(about: bytes | None, epoch: Epoch) -> int | None:
 
     None while the device has described no part with a rated life that it also counts.
     """
-    rated_s = {part.id: part.rated_life_h * 3600 for part in wire.decode_about(about).consumables} if about else {}
+    rated_s = _rated_s(about) if about else {}
     shares = [part.used_s * 1000 // rated_s[id] for id, part in epoch.parts.items() if rated_s.get(id)]
     return min(max(shares), 2**31 - 1) if shares else None
+
+
+@lru_cache(maxsize=10_000)
+def _rated_s(about: bytes) -> dict[int, int]:
+    return {part.id: part.rated_life_h * 3600 for part in wire.decode_about(about).consumables}
 
 
 def daily_use_s(points: list[Point]) -> float | None:

@@ -2,19 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """What a bit is called, what it means, and what somebody is to do."""
+
+    name: str
+    means: str
+    do: str
+
+
 FAULTS = (
-    "copy_damaged",
-    "ledger_lost",
-    "write_failed",
-    "input_stuck",
-    "button_stuck",
-    "config_bad",
-    "outbox_lost",
-    "clock_refused",
-    "message_refused",
-    "input_noisy",
-    "crashed",
-    "safe_mode",
+    Fault(
+        "copy_damaged",
+        "One copy of the counts could not be read; another one is in use.",
+        "Nothing at once. If it comes again, the flash is wearing out: replace the controller.",
+    ),
+    Fault(
+        "ledger_lost",
+        "No copy of the counts could be read. Counting began again at zero, as a new epoch.",
+        "Ask the owner how old each part is, and replace the controller if it happens twice.",
+    ),
+    Fault(
+        "write_failed",
+        "The flash refused a write; what is counted since then may be lost.",
+        "Replace the controller.",
+    ),
+    Fault(
+        "input_stuck",
+        "An input has been on for longer than any clean lasts. It is not counted until it has been seen off.",
+        "Check the sensor and its wiring, and the input's threshold in the product file.",
+    ),
+    Fault("button_stuck", "A button has been held for a minute.", "Free or replace the button."),
+    Fault(
+        "config_bad",
+        "The unit's config or product file cannot be used; the last good one is.",
+        "Provision the unit anew: make provision.",
+    ),
+    Fault(
+        "outbox_lost",
+        "The queue to the relay could not be read. A replacement in it is inferred from the next report.",
+        "Nothing at once; compare the parts' replacements below with what the owner knows.",
+    ),
+    Fault(
+        "clock_refused",
+        "A time server or the relay told an impossible time, which was not believed.",
+        "Check the network's NTP server, and the relay's clock.",
+    ),
+    Fault(
+        "message_refused",
+        "A message from the relay was not valid.",
+        "Compare the versions of firmware and relay; see who else may publish on the device's topic.",
+    ),
+    Fault(
+        "input_noisy",
+        "An input changed so often that its interrupt was switched off for a while.",
+        "Check the sensor's wiring and its filter capacitor.",
+    ),
+    Fault(
+        "crashed",
+        "The firmware ended by an error or the watchdog, and started again.",
+        "Read the detail beside it; report it to the firmware's makers with the version.",
+    ),
+    Fault(
+        "safe_mode",
+        "It crashed again and again: only counting and reporting run.",
+        "Update the firmware; if that does not help, replace the controller.",
+    ),
 )
 
 LINK_REASONS = (
@@ -37,7 +93,16 @@ LINK_REASONS = (
 
 def faults(bits: int) -> list[str]:
     """Return the names of the bits that are set; one that this relay does not know is `bit` and its number."""
-    return [FAULTS[bit] if bit < len(FAULTS) else f"bit {bit}" for bit in range(bits.bit_length()) if bits >> bit & 1]
+    here = [bit for bit in range(bits.bit_length()) if bits >> bit & 1]
+    return [FAULTS[bit].name if bit < len(FAULTS) else f"bit {bit}" for bit in here]
+
+
+def explained(found: Iterable[str]) -> list[Fault]:
+    """Return what is known of these faults, in the order of their bits."""
+    wanted = set(found)
+    known = [fault for fault in FAULTS if fault.name in wanted]
+    unknown = sorted(wanted - {fault.name for fault in known})
+    return known + [Fault(name, "A fault that this relay does not know yet.", "Update the relay.") for name in unknown]
 
 
 def link_reason(number: int) -> str:

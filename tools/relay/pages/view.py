@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import cbor2
-from sqlalchemy import Connection, Row, case, create_engine, event, func, literal, select, true
+from sqlalchemy import Connection, Row, Select, case, create_engine, event, func, literal, select, true
 
 from tools.relay.core import wear, wire
 from tools.relay.pages import names
+from tools.relay.pages.units import Change, Part, Summary, Unit
 from tools.relay.settings import Clock
-from tools.relay.store.schema import commands, counters, customers, devices, messages, quarantine, queue, usage
+from tools.relay.store.schema import audit, commands, counters, customers, devices, messages, quarantine, queue, usage
 from tools.relay.store.store import DEAD, QUEUED, SENT, Store
 
 ROWS = 50
@@ -24,86 +24,18 @@ HISTORY = 2000  # messages in a curve: over five years of daily reports
 SILENT_S = 2 * wear.DAY_S
 FILTERS = {
     "all": "all",
+    "due": "with a part due",
+    "worn": "with a part over 80 %",
     "faults": "with faults",
+    "online": "online",
     "silent": "silent for two days",
     "offline": "offline",
     "aside": "with messages kept aside",
     "dead": "with dead letters",
 }
+SORTS = {"device": "device", "wear": "most worn first", "seen": "silent for longest first", "faults": "faults first"}
+DUE_PERMILLE, WORN_PERMILLE = 1000, 800
 _OPERATIONS = {wire.REPLACED: "replaced", wire.UNDO: "undo", wire.REPORT_NOW: "report now"}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The whole fleet in numbers."""
-
-    devices: int
-    online: int
-    silent: int
-    faulty: int
-    faults: dict[str, int]
-    queue: dict[str, int]
-    oldest_queued_s: float
-    aside: int
-    counts: dict[str, int]
-    last_seen_s: int | None
-
-
-@dataclass
-class Change:
-    """A replacement: `generation` is the new part, `used_s` what the old one had been used."""
-
-    generation: int
-    utc_s: int
-    used_s: int
-    inferred: bool
-    estimated: bool
-
-
-@dataclass
-class Part:
-    """A consumable as it is fitted now."""
-
-    id: int
-    instance: str
-    name: str
-    rated_s: int
-    generation: int = 1
-    used_s: int = 0
-    known: bool = False
-    gateway_s: int | None = None
-    left: wear.Left = wear.Left(None, "too few reports yet")
-    rate_s: float | None = None
-    points: list[wear.Point] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-
-    @property
-    def share(self) -> float | None:
-        """Used time by rated life; None without a rated life."""
-        return self.used_s / self.rated_s if self.rated_s else None
-
-
-@dataclass
-class Unit:
-    """A device; `about` is None until it has described itself. `parts` are by id, the product's in its order first."""
-
-    row: Row[Any]
-    about: wire.About | None
-    faults: list[str]
-    parts: dict[int, Part]
-    silent: bool
-    aside: int = 0
-    dead: int = 0
-    queued: int = 0
-
-    @property
-    def worst(self) -> Part | None:
-        """The part with the least of its rated life left."""
-        return max(
-            (part for part in self.parts.values() if part.known and part.share),
-            key=lambda part: part.share or 0,
-            default=None,
-        )
 
 
 class View:
@@ -133,34 +65,57 @@ class View:
     def summary(self) -> Summary:
         with self._look() as connection:
             silent = self.clock() - SILENT_S
-            sums = [func.count(), *(func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in (
-                devices.c.online, devices.c.last_seen_s < silent, devices.c.faults != 0))]  # fmt: skip
+            are_online = devices.c.online & (devices.c.last_seen_s >= silent)
+            conditions = (are_online, devices.c.last_seen_s < silent, devices.c.faults != 0)
+            sums = [func.count(), *(func.coalesce(func.sum(case((found, 1), else_=0)), 0) for found in conditions)]
             total, online, quiet, faulty = connection.execute(select(*sums)).one()
             kinds = select(devices.c.faults, func.count()).where(devices.c.faults != 0).group_by(devices.c.faults)
             by_name: dict[str, int] = {}
             for bits, count in connection.execute(kinds):
                 for name in names.faults(bits):
                     by_name[name] = by_name.get(name, 0) + count
-            states = {QUEUED: 0, SENT: 0, DEAD: 0}
-            states |= {
-                row[0]: row[1]
-                for row in connection.execute(select(queue.c.state, func.count()).group_by(queue.c.state))
+            # By the index on the state: what was sent, nearly all of the table, is not touched.
+            states = {
+                state: connection.execute(select(func.count()).where(queue.c.state == state)).scalar_one()
+                for state in (QUEUED, DEAD)
             }
             oldest = connection.execute(select(func.min(queue.c.queued_s)).where(queue.c.state == QUEUED)).scalar()
+            due = select(func.count()).where(devices.c.wear_permille >= DUE_PERMILLE)
             return Summary(
-                total, online, quiet, faulty, by_name, states,
+                total, online, quiet, faulty, by_name, connection.execute(due).scalar_one(), states,
                 max(0.0, self.clock() - oldest) if oldest is not None else 0.0,
                 connection.execute(select(func.count()).select_from(quarantine)).scalar_one(),
                 {row.name: row.value for row in connection.execute(select(counters))},
                 connection.execute(select(func.max(devices.c.last_seen_s))).scalar(),
             )  # fmt: skip
 
-    def fleet(self, search: str = "", only: str = "all", page: int = 0) -> tuple[list[Unit], bool]:
+    def fleet(
+        self, search: str = "", only: str = "all", page: int = 0, sort: str = "device"
+    ) -> tuple[list[Unit], bool]:
         """Return the devices whose id begins with `search`, or whose name, firmware, model or serial holds it.
 
-        At most ROWS, by id, and whether there are more.
+        `only` is a key of FILTERS, `sort` one of SORTS; anything else is taken for the first. At most ROWS, and
+        whether there are more.
         """
-        wanted = select(devices).order_by(devices.c.device).offset(page * ROWS).limit(ROWS + 1)
+        wanted = self._wanted(search, only, sort).offset(page * ROWS).limit(ROWS + 1)
+        with self._look() as connection:
+            rows = connection.execute(wanted).all()
+            return self._units(connection, list(rows[:ROWS])), len(rows) > ROWS
+
+    def everything(self, search: str = "", only: str = "all", sort: str = "device") -> Iterator[Unit]:
+        """Yield all such devices, of one moment, without holding more than ROWS of them."""
+        with self._look() as connection:
+            found = connection.execution_options(yield_per=ROWS).execute(self._wanted(search, only, sort))
+            for rows in found.partitions(ROWS):
+                yield from self._units(connection, list(rows))
+
+    def _wanted(self, search: str, only: str, sort: str) -> Select[Any]:
+        orders: dict[str, list[Any]] = {
+            "wear": [devices.c.wear_permille.desc().nulls_last()],
+            "seen": [devices.c.last_seen_s],
+            "faults": [case((devices.c.faults != 0, 0), else_=1), devices.c.last_seen_s.desc()],
+        }
+        wanted = select(devices).order_by(*orders.get(sort, []), devices.c.device)
         if search:
             inside: Any = func.instr if self.engine.dialect.name == "sqlite" else _position
             wanted = wanted.where(
@@ -169,18 +124,18 @@ class View:
                 | devices.c.firmware.startswith(search, autoescape=True)
                 | (inside(devices.c.about, search.encode()) > 0)
             )
+        silent_s = self.clock() - SILENT_S
         conditions = {
+            "due": devices.c.wear_permille >= DUE_PERMILLE,
+            "worn": devices.c.wear_permille >= WORN_PERMILLE,
             "faults": devices.c.faults != 0,
-            "silent": devices.c.last_seen_s < self.clock() - SILENT_S,
+            "online": devices.c.online & (devices.c.last_seen_s >= silent_s),
+            "silent": devices.c.last_seen_s < silent_s,
             "offline": devices.c.online.is_(False),
             "aside": select(literal(1)).where(quarantine.c.device == devices.c.device).exists(),
             "dead": select(literal(1)).where(queue.c.device == devices.c.device, queue.c.state == DEAD).exists(),
         }
-        if only in conditions:
-            wanted = wanted.where(conditions[only])
-        with self._look() as connection:
-            rows = connection.execute(wanted).all()
-            return self._units(connection, list(rows[:ROWS])), len(rows) > ROWS
+        return wanted.where(conditions[only]) if only in conditions else wanted
 
     def device(self, device: str) -> dict[str, Any] | None:
         """Return everything about a device, None if it has not been heard of."""
@@ -203,6 +158,7 @@ class View:
                 "sent": connection.execute(sent).one(),
                 "linked": connection.execute(linked.where(customers.c.customer == row.customer)).first(),
                 "aside": _asides(connection, 0, device)[0],
+                "done": _done(connection, 0, device)[0],
                 "commands": [
                     (found, _OPERATIONS.get(found.operation, str(found.operation)))
                     for found in connection.execute(orders.order_by(commands.c.number.desc()).limit(ROWS))
@@ -220,6 +176,11 @@ class View:
         """Return the messages kept aside of all devices, newest first, with what could be read in them."""
         with self._look() as connection:
             return _asides(connection, page)
+
+    def done(self, page: int = 0) -> tuple[list[Row[Any]], bool]:
+        """Return the audit log, newest first."""
+        with self._look() as connection:
+            return _done(connection, page)
 
     def _units(self, connection: Connection, rows: list[Row[Any]]) -> list[Unit]:
         here = [row.device for row in rows]
@@ -289,6 +250,14 @@ def _asides(connection: Connection, page: int, device: str | None = None) -> tup
         wanted = wanted.where(quarantine.c.device == device)
     rows = connection.execute(wanted).all()
     return [(row, _decoded(row.payload)) for row in rows[:ROWS]], len(rows) > ROWS
+
+
+def _done(connection: Connection, page: int, device: str | None = None) -> tuple[list[Row[Any]], bool]:
+    wanted = select(audit).order_by(audit.c.id.desc()).offset(page * ROWS).limit(ROWS + 1)
+    if device is not None:
+        wanted = wanted.where(audit.c.device == device)
+    rows = connection.execute(wanted).all()
+    return list(rows[:ROWS]), len(rows) > ROWS
 
 
 def _decoded(payload: bytes) -> str:

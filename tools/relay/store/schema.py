@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -42,11 +43,15 @@ customers = Table(
     Column("lease_until_s", Float, nullable=False),  # one refresh at a time
 )  # fmt: skip
 
+_GAP = text("gap_since_s IS NOT NULL")
+
 devices = Table(
     "devices", metadata,
     Column("device", String(32), primary_key=True),
     Column("epoch", BigInteger),  # of the newest accepted messages
+    Column("sampled_s", BigInteger),  # a moment at which `epoch` was still the current one
     Column("status_epoch", BigInteger),
+    Column("next_sequence", BigInteger),  # of that status
     Column("nonce", BigInteger),
     Column("online", Boolean, nullable=False),
     Column("last_seen_s", BigInteger, nullable=False),
@@ -74,7 +79,9 @@ epochs = Table(
     Column("device", String(32), primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
     Column("first_seen_s", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),  # core.Epoch as JSON
+    Column("state", Text, nullable=False),  # see core/state.py
+    Column("gap_since_s", BigInteger),  # when the oldest gap in the sequence was noticed, NULL without a gap
+    Index("ix_epochs_gap_since_s", "gap_since_s", sqlite_where=_GAP, postgresql_where=_GAP),
 )  # fmt: skip
 
 messages = Table(

@@ -15,20 +15,22 @@ _LOCK = 0x77656172  # one relay migrates, the others wait
 
 
 def upgrade(connection: Connection) -> None:
-    """Apply what is missing, in the caller's transaction."""
+    """Apply what is missing, in the caller's transaction. A database that a newer relay has migrated is left alone."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    config, newest = _scripts()
-    if MigrationContext.configure(connection).get_current_revision() != newest:
+    config, newest, known = _scripts()
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current != newest and current in known:
         config.attributes["connection"] = connection
         command.upgrade(config, newest)
 
 
 @cache
-def _scripts() -> tuple[Config, str]:
-    """Return alembic's configuration and the newest revision."""
+def _scripts() -> tuple[Config, str, frozenset[str | None]]:
+    """Return alembic's configuration, the newest revision, and all that are known (None: that of an empty database)."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    newest = ScriptDirectory.from_config(config).get_current_head()
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_current_head()
     assert newest is not None
-    return config, newest
+    return config, newest, frozenset({None, *(script.revision for script in scripts.walk_revisions())})

@@ -1,0 +1,103 @@
+"""Many rows in one statement: arrays and unnest on PostgreSQL; on SQLite one prepared statement for many rows.
+
+The text of a statement depends on nothing but table and columns, so that it is made and prepared once. Rows are tuples
+in the order of the columns named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql
+
+Rows = Sequence[tuple[Any, ...]]
+Names = tuple[str, ...]
+
+
+def read(connection: Connection, table: Table, keys: Names, columns: Names, wanted: Rows) -> list[Any]:
+    """Return rows of (*keys, *columns) whose keys are among `wanted`, numbers and texts."""
+    if not wanted:
+        return []
+    if _is_sqlite(connection):
+        return list(connection.exec_driver_sql(_read_sqlite(table, keys, columns), (json.dumps(wanted),)))
+    return list(connection.exec_driver_sql(_read_postgresql(table, keys, columns), _arrays(wanted)))
+
+
+def lock(connection: Connection, table: Table, key: str, columns: Names, wanted: Sequence[str]) -> list[Any]:
+    """Return rows of (key, *columns), locked in the order of the key until the transaction ends."""
+    if _is_sqlite(connection):  # BEGIN IMMEDIATE has locked everything
+        return read(connection, table, (key,), columns, [(each,) for each in wanted])
+    names = ", ".join((key, *columns))
+    sql = f"SELECT {names} FROM {table.name} WHERE {key} = ANY(%s::text[]) ORDER BY {key} FOR UPDATE"
+    return list(connection.exec_driver_sql(sql, (list(wanted),)))
+
+
+def insert(connection: Connection, table: Table, columns: Names, rows: Rows, ignore: bool = False) -> None:
+    """Insert the rows; `ignore` those whose key is there already."""
+    _write(connection, table, columns, rows, " ON CONFLICT DO NOTHING" if ignore else "")
+
+
+def upsert(connection: Connection, table: Table, columns: Names, update: Names, rows: Rows) -> None:
+    """Insert the rows, or set `update` where the primary key is there already. A key comes once among the rows."""
+    keys = ", ".join(column.name for column in table.primary_key)
+    values = ", ".join(f"{name} = excluded.{name}" for name in update)
+    _write(connection, table, columns, rows, f" ON CONFLICT ({keys}) DO UPDATE SET {values}")
+
+
+def update(connection: Connection, table: Table, key: str, columns: Names, rows: Rows) -> None:
+    """Set `columns` of the rows, each of which is (key, *columns)."""
+    if not rows:
+        return
+    if _is_sqlite(connection):
+        values = ", ".join(f"{name} = ?{at + 2}" for at, name in enumerate(columns))
+        sql = f"UPDATE {table.name} SET {values} WHERE {key} = ?1"
+        connection.exec_driver_sql(sql, list(rows))
+    else:
+        values = ", ".join(f"{name} = k.{name}" for name in columns)
+        sql = f"UPDATE {table.name} t SET {values} FROM {_unnest(table, (key, *columns))} WHERE t.{key} = k.{key}"
+        connection.exec_driver_sql(sql, _arrays(rows))
+
+
+def _write(connection: Connection, table: Table, columns: Names, rows: Rows, conflict: str) -> None:
+    if not rows:
+        return
+    into = f"INSERT INTO {table.name} ({', '.join(columns)})"
+    if _is_sqlite(connection):
+        connection.exec_driver_sql(f"{into} VALUES ({', '.join('?' * len(columns))}){conflict}", list(rows))
+    else:
+        connection.exec_driver_sql(f"{into} SELECT * FROM {_unnest(table, columns)}{conflict}", _arrays(rows))
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+@cache
+def _read_sqlite(table: Table, keys: Names, columns: Names) -> str:
+    """CROSS JOIN: the keys come first, so that each is looked up in the index."""
+    names = ", ".join(f"t.{name}" for name in (*keys, *columns))
+    on = " AND ".join(f"t.{name} = json_extract(k.value, '$[{at}]')" for at, name in enumerate(keys))
+    return f"SELECT {names} FROM json_each(?) k CROSS JOIN {table.name} t ON {on}"
+
+
+@cache
+def _read_postgresql(table: Table, keys: Names, columns: Names) -> str:
+    names = ", ".join(f"t.{name}" for name in (*keys, *columns))
+    on = " AND ".join(f"t.{name} = k.{name}" for name in keys)
+    return f"SELECT {names} FROM {_unnest(table, keys)} JOIN {table.name} t ON {on}"
+
+
+@cache
+def _unnest(table: Table, columns: Names) -> str:
+    """The rows as a table `k`: one array for each column."""
+    dialect = postgresql.dialect()
+    types = (table.c[name].type.compile(dialect).split("(")[0] for name in columns)
+    return f"unnest({', '.join(f'%s::{each}[]' for each in types)}) AS k({', '.join(columns)})"
+
+
+def _arrays(rows: Rows) -> tuple[list[Any], ...]:
+    return tuple(list(column) for column in zip(*rows, strict=True))
