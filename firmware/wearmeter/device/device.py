@@ -46,6 +46,7 @@ class Device:
     def begin(self):
         """Begin to count: the first tick saves what has run since the inputs were first seen."""
         self.tick()
+        self.attention.start_beat()
         self._timer = self.board.start_tick(PERIOD_MS, self.tick)
         self._watchdog = self.board.watchdog(WATCHDOG_MS)
         self._log(
