@@ -156,11 +156,7 @@ class Narrator:
 
     def clock_unknown(self) -> list[Span]:
         """From a power-on to when the device learnt the time; over a power cut if it had not until then."""
-        learnt = {
-            (line.session, line.at_ms): line.at_ms
-            for line in self.record.result.console
-            if line.word == "clock"
-        }
+        learnt = {(line.session, line.at_ms): line.at_ms for line in self.record.result.console if line.word == "clock"}
         spans: list[Span] = []
         since: int | None = None
         for boot in self.record.result.boots:

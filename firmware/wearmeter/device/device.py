@@ -50,8 +50,8 @@ class Device:
         self._timer = self.board.start_tick(PERIOD_MS, self.tick)
         self._watchdog = self.board.watchdog(WATCHDOG_MS)
         self._log(
-            "wm boot version=%s epoch=%d reason=%s safe=%d"
-            % (VERSION, self.state.numbers.epoch, self.board.reset_cause(), self.guard.safe)
+            "wm boot version=%s epoch=%d reason=%s safe=%d sealed=%d"
+            % (VERSION, self.state.numbers.epoch, self.board.reset_cause(), self.guard.safe, self.board.sealed())
         )
 
     def configure(self, config, crc):

@@ -134,7 +134,7 @@ def _give_up(guard, slots):
 
 def _loop(device, guard):
     """Turn by turn, until an error that nobody else deals with; returns it."""
-    online = device.config is None
+    online = device.config is None or device.link is not None  # after a Ctrl-C the link goes on
     while guard.error is None:
         if not online:
             online = True
