@@ -209,6 +209,7 @@ def test_one_unit_from_bare_board_to_sealed_without_a_secret_in_ps_or_output(
                 return real(*words, **named)
 
             monkeypatch.setattr(Device, "lines", lines)
+            time.sleep(1)
             with pytest.raises(DeviceError, match="this unit is sealed .*hold any of its buttons while you power it"):
                 inspect.status(device)
             monkeypatch.undo()

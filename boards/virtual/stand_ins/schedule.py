@@ -1,6 +1,5 @@
-"""`micropython` as on the ESP32: its schedule() puts callbacks into the queue that timers and interrupts use, its kbd_intr()
-closes the terminal to Ctrl-C. boot.py
-puts it in that module's place."""
+"""`micropython` as on the ESP32: its schedule() puts callbacks into the queue that timers and interrupts use, its
+kbd_intr() closes the terminal to Ctrl-C. boot.py puts it in that module's place."""
 
 import world as _world
 from micropython import *  # noqa: F403
