@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: bench-relay relay-package help venv setup build demo test bench torture relay lint size deploy monitor status calibrate erase-counters provision factory seal clean
+.PHONY: bench-relay relay-package help venv setup build demo test bench torture relay lint size deploy monitor status crash calibrate erase-counters provision factory seal clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -52,7 +52,7 @@ relay-package: venv ## the relay's wheel and its bill of materials (CycloneDX), 
 lint: venv ## ruff and mypy, host and device; silent when all is well
 	@$(PY) -m tools.setup.lint
 
-size: build ## bytes of each compiled module of the firmware, and of all
+size: build ## bytes of each bundle, and the heap after import and running
 	@$(PY) -m tools.setup.size
 
 # A board on a serial port: PORT=/dev/ttyUSB0. BOARD is a folder of boards/.
@@ -68,9 +68,13 @@ monitor: venv ## show a board's console [PORT=...]
 	$(PORT_NEEDED)
 	@exec $(PY) -m tools.deploy monitor --port "$(PORT)"
 
-status: venv ## counters, outbox, link, faults, heap and flash of a board; restarts it [PORT=...]
+status: venv ## counts, queue, link, faults, slots, heap and flash of a board; it runs on [PORT=...]
 	$(PORT_NEEDED)
 	@exec $(PY) -m tools.deploy status --port "$(PORT)"
+
+crash: venv ## a board's latest crash, with the source's file and line [PORT=...]
+	$(PORT_NEEDED)
+	@exec $(PY) -m tools.deploy crash --port "$(PORT)"
 
 calibrate: venv ## find the thresholds of a current-sense input [PORT=...] [DRIVER=mains|current]
 	$(PORT_NEEDED)
@@ -93,7 +97,7 @@ factory: setup ## flash images, labels and a report for a fleet [FLEET=units.csv
 	@test -n "$(FLEET)" -a -n "$(CONFIG)" || { echo "wearmeter: make factory FLEET=units.csv CONFIG=common.json" >&2; exit 2; }
 	@exec $(PY) -m tools.provision factory --fleet "$(FLEET)" --config "$(CONFIG)" --board "$(BOARD)" --product "$(PRODUCT)"
 
-seal: venv ## end a unit's factory test: its counts start at zero for the owner [PORT=...]
+seal: venv ## end a unit's factory test: counts at zero for the owner, console closed [PORT=...]
 	$(PORT_NEEDED)
 	@mkdir -p build/factory
 	@exec $(PY) -m tools.provision seal --port "$(PORT)" --report build/factory/sealed.jsonl

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,15 +30,6 @@ def pytest_report_header(config: pytest.Config) -> str:
 def root() -> Path:
     """The top of the repository."""
     return ROOT
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder `shared` beside the repository; skips where there is none."""
-    folder = Path(os.environ.get("WEARMETER_SHARED", ROOT.parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip("needs the folder shared/ beside the repository (or WEARMETER_SHARED)")
-    return folder
 
 
 @pytest.fixture

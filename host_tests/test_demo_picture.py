@@ -33,7 +33,7 @@ def story() -> Story:
             Mark(30 * HOUR, "replaced", "new dust filter fitted: button held 3 s", FILTER),
             Mark(31 * HOUR, "event-replaced", "Alexa is told: dust filter replaced"),
         ],
-        reports=[Report(1, 3 * HOUR, 30 * HOUR), Report(2, 30 * HOUR, None)],
+        reports=[Report(1, 3 * HOUR, 30 * HOUR), Report(2, 30 * HOUR, 31 * HOUR)],
         used={
             FILTER: [Use(0, 1, 0), Use(3 * HOUR, 1, 0), Use(4 * HOUR, 1, HOUR), Use(30 * HOUR, 2, 0)],
             BRUSH: [Use(0, 1, 0), Use(3 * HOUR, 1, 0), Use(4 * HOUR, 1, HOUR)],

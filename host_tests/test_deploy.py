@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import json
 import os
+import select
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -16,10 +20,12 @@ from pathlib import Path
 import pytest
 
 from host_tests.unit_for_tests import PRODUCT, ROOT, config
-from tools.deploy import calibrate, inspect, slots
+from tools.deploy import calibrate, crash, inspect, slots
 from tools.deploy.device import Device, DeviceError
+from tools.setup import firmware
 from tools.simulator import counts, flash_image
 from tools.simulator.real_board import PASSWORD, SSID, RealBoard
+from tools.simulator.vacuum import packed_files
 
 PORT = "/dev/does-not-exist"
 NEW_MARK = b"mark = 1\n"
@@ -27,10 +33,7 @@ NEW_MARK = b"mark = 1\n"
 
 def bare(folder: Path) -> RealBoard:
     """Bare MicroPython with a product and a config."""
-    files = {
-        "product.json": PRODUCT.read_bytes(),
-        "config.json": json.dumps(config(wifi={"ssid": SSID, "password": PASSWORD})).encode(),
-    }
+    files = packed_files(json.loads(PRODUCT.read_text()), config(wifi={"ssid": SSID, "password": PASSWORD}))
     flash_image.make(folder / "flash.bin", files, 1024 * 1024)
     return RealBoard(folder / "flash.bin", folder / "tty")
 
@@ -63,20 +66,13 @@ def deploy(board: RealBoard) -> slots.Deployed:
 
 
 def slot_of(board: RealBoard) -> str:
-    return (flash_image.read_file(board.flash, "slot") or b"").decode()
+    return (flash_image.read_file(board.flash, "slot") or b" ").split()[0].decode()
 
 
 def altered(monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> None:
     """From here on the firmware to deploy has this file, too."""
     real = slots.image
-
-    def image(board: str, folder: Path) -> dict[str, Path]:
-        files = real(board, folder)
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-        return {**files, name: folder / name}
-
-    monkeypatch.setattr(slots, "image", image)
+    monkeypatch.setattr(slots, "image", lambda board: firmware.with_sums({**real(board), name: content}))
 
 
 def test_from_bare_micropython_to_counting(tmp_path: Path) -> None:
@@ -97,11 +93,10 @@ def test_only_what_changed_is_copied_and_counters_and_config_stay(
     before = inspect.status(Device(str(board.link)))
     altered(monkeypatch, "note.py", NEW_MARK)
     changed = deploy(board)
-    assert changed.slot == "fw_b" and changed.copied == 1 and changed.bytes_copied == len(NEW_MARK)
-    assert changed.cloned > 20
+    assert changed.slot == "fw_b" and changed.copied == 2, "the file and sums"
     after = inspect.status(Device(str(board.link)))
     assert after["epoch"] == before["epoch"], "the counters were lost"
-    assert json.loads(flash_image.read_file(board.flash, "config.json") or b"")["serial"] == "SN-1"
+    assert b"SN-1" in (flash_image.read_file(board.flash, "unit/a/config") or b"")
 
 
 def test_status_monitor_and_erase_counters(board: RealBoard) -> None:
@@ -110,11 +105,13 @@ def test_status_monitor_and_erase_counters(board: RealBoard) -> None:
     for word in (
         "firmware 0.",
         "epoch ",
-        "Sensor.DustFilter: used 0.000 of 150 h, part number 1",
-        "outbox: ",
+        "part 1: used 0.000 h, generation 1",
+        "queue: ",
+        "in /fw_a",
+        "safe mode: no",
+        "a power cut costs at most ",
         "link: offline",
         "faults: none",
-        "flash wear: ",
         "heap: ",
     ):
         assert word in status.stdout, status.stdout
@@ -129,14 +126,91 @@ def test_status_monitor_and_erase_counters(board: RealBoard) -> None:
         assert any(" wm " in line for line in watching.stdout)
         watching.kill()
 
-    assert counts.read(board.flash, 2) is not None
+    assert counts.read(board.flash, [1, 2]) is not None
     refused = run(board, "erase-counters", typed="yes\n")
     assert refused.returncode == 1 and "nothing was erased" in refused.stderr
     epoch = inspect.status(Device(str(board.link)))["epoch"]
     erased = run(board, "erase-counters", typed="ERASE\n")
-    assert erased.returncode == 0 and "nvs:ledger" in erased.stdout
+    assert erased.returncode == 0 and "nvs:counts" in erased.stdout
     assert inspect.status(Device(str(board.link)))["epoch"] not in (None, epoch)
-    assert flash_image.read_file(board.flash, "product.json") == PRODUCT.read_bytes()
+    assert flash_image.read_file(board.flash, "unit/a/product") is not None
+
+
+def test_asking_for_the_status_restarts_nothing_and_the_link_goes_on(board: RealBoard) -> None:
+    device = Device(str(board.link))
+    first = inspect.status(device)
+    time.sleep(2)
+    second = inspect.status(device)
+    assert board.boots == 1 and second["uptime_s"] > first["uptime_s"]
+    assert second["link"][2] >= first["link"][2] and second["epoch"] == first["epoch"]
+    before = len(board.console)
+    assert board.wait_for("wm link state=", 20, since=before), "the loop does not go on"
+
+
+def test_the_status_comes_over_a_socket_too(board: RealBoard) -> None:
+    with Bridge(board.port) as bridge:
+        assert inspect.status(Device(bridge.url))["parts"] == [[1, 0, 0, 1], [2, 0, 0, 1]]
+
+
+class Bridge:
+    """A terminal as socket://, as a serial server on the network gives it."""
+
+    def __init__(self, port: str) -> None:
+        self._terminal = os.open(port, os.O_RDWR | os.O_NOCTTY)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socket://127.0.0.1:{self._server.getsockname()[1]}"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Bridge:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._server.close()
+        os.close(self._terminal)
+
+    def _serve(self) -> None:
+        client: socket.socket | None = None
+        while not self._over.is_set():
+            ready, _, _ = select.select([client or self._server, self._terminal], [], [], 0.05)
+            if self._server in ready:
+                client, _ = self._server.accept()
+            if self._terminal in ready:
+                data = os.read(self._terminal, 4096)
+                if client:
+                    client.sendall(data)
+            if client and client in ready:
+                data = client.recv(4096)
+                if data:
+                    os.write(self._terminal, data)
+                else:
+                    client.close()
+                    client = None
+
+
+def test_a_deploy_ends_safe_mode(board: RealBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    board.unplug()
+    record, guard = counts.pure("flash.record"), counts.pure("device.guard")
+    payload = struct.pack(guard._HEAD, 1, 1, 0, 3) + b"loop: an old crash"
+    frame = struct.pack("<BBI", 0x57, record.FORMAT, 1) + payload
+    flash_image.write_file(board.flash, "state/a/crash", frame + struct.pack("<I", binascii.crc32(frame)))
+    board.plug_in()
+    assert board.wait_for("safe=1", 20)
+    altered(monkeypatch, "note.py", NEW_MARK)
+    assert "safe=0" in deploy(board).line
+
+
+def test_a_crash_is_told_by_the_sources_file_and_line() -> None:
+    bundle = "wm_state"
+    lines = json.loads((firmware.BUILD / "bundles" / "lines.json").read_text())[bundle]
+    number, (path, line) = next((at, there) for at, there in lines.items() if there[0].endswith("state.py"))
+    told = f'File "{bundle}.py", line {number}, in apply\nValueError: x'
+    sums = firmware.slot_files("virtual")["sums"].decode()
+    assert crash.located(told, sums).splitlines()[0] == f'File "firmware/{path}", line {line}, in apply'
+    assert "another build" in crash.located(told, "")
 
 
 @pytest.mark.parametrize("moment", ["asked", "copying", "copied", "read back"])
@@ -145,19 +219,7 @@ def test_a_cable_pulled_at_any_moment_leaves_the_old_firmware_or_the_new(
 ) -> None:
     old = slots_on(board)["fw_a"]
     # A new version with one big file more.
-    real = slots.image
-    big = os.urandom(60_000)
-
-    def image(name: str, folder: Path) -> dict[str, Path]:
-        files = {}
-        for path, source in real(name, folder).items():
-            files[path] = folder / "new" / path
-            files[path].parent.mkdir(parents=True, exist_ok=True)
-            files[path].write_bytes(source.read_bytes())
-        (folder / "big.bin").write_bytes(big)
-        return {**files, "big.bin": folder / "big.bin"}
-
-    monkeypatch.setattr(slots, "image", image)
+    altered(monkeypatch, "big.bin", os.urandom(60_000))
     pulled = threading.Event()
 
     def pull(after_s: float) -> None:
@@ -211,13 +273,14 @@ def slots_on(board: RealBoard) -> dict[str, dict[str, str]]:
 
 def test_a_new_firmware_that_does_not_count_is_taken_back(board: RealBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "BOOT_S", 6.0)
-    altered(monkeypatch, "wearmeter/start.py", b"def main(board, slot=''):\n    print('wm stopped broken')\n")
     real = slots.image
-    monkeypatch.setattr(
-        slots,
-        "image",
-        lambda name, folder: {k: v for k, v in real(name, folder).items() if k != "wearmeter/start.mpy"},
-    )
+    broken = b"device = None\ndef run(*arguments):\n    print('wm stopped broken')\n"
+
+    def image(board: str) -> dict[str, bytes]:
+        kept = {name: data for name, data in real(board).items() if name != "wm_count.mpy"}
+        return firmware.with_sums({**kept, "wm_count.py": broken})
+
+    monkeypatch.setattr(slots, "image", image)
     with pytest.raises(DeviceError, match="does not count.*/fw_a, the firmware before, runs again"):
         deploy(board)
     assert slot_of(board) == "fw_a"
@@ -229,7 +292,7 @@ def test_what_could_not_run_is_refused_before_anything_is_written(board: RealBoa
     assert wrong.returncode == 1 and "BOARD=esp32_s3 is made for ESP32S3" in wrong.stderr
     unknown = run(board, "deploy", "--board", "toaster")
     assert unknown.returncode == 1 and "there is no such board" in unknown.stderr
-    assert slots_on(board)["fw_b"] == {}
+    assert slots_on(board)["fw_b"] == slots_on(board)["fw_a"]
     for about, words in (
         (["micropython", [1, 24, 1], 6, "esp32", "x with ESP32"], "1.25 or newer"),
         (["micropython", [1, 25, 0], 5, "esp32", "x with ESP32"], "version 5"),

@@ -46,8 +46,8 @@ class Recording:
 
 @pytest.mark.parametrize("hz", [50, 60])
 @pytest.mark.parametrize("name", ["recording-1.csv", "recording-2.csv"])
-def test_each_run_of_a_recording_is_counted_and_nothing_else(shared: Path, name: str, hz: int) -> None:
-    with open(shared / "data" / "vacuum-current" / name) as file:
+def test_each_run_of_a_recording_is_counted_and_nothing_else(root: Path, name: str, hz: int) -> None:
+    with open(root / "host_tests" / "vectors" / "vacuum-current" / name) as file:
         adc = Recording(list(csv.DictReader(file)), hz)
     ticks = Ticks()
     on = int(ON_AMPERES * COUNTS_PER_AMPERE)

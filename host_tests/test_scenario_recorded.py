@@ -7,11 +7,10 @@ import pytest
 from tools.simulator import Scenario, Simulator
 from tools.simulator.scenario import ROOT
 
-RECORDINGS = ROOT.parent / "shared" / "data" / "vacuum-current"
+RECORDINGS = ROOT / "host_tests" / "vectors" / "vacuum-current"
 CLOSED_PORT = 1
 
 
-@pytest.mark.skipif(not RECORDINGS.is_dir(), reason="the recordings are not here")
 @pytest.mark.parametrize(("file", "seconds"), [("recording-1.csv", 139), ("recording-2.csv", 186)])
 def test_a_recorded_vacuum_is_counted_to_two_seconds(tmp_path: Path, file: str, seconds: int) -> None:
     text = f"""

@@ -68,7 +68,7 @@ def test_the_truth_is_told_for_each_part_that_was_fitted(tmp_path: Path) -> None
     main = (
         b"import time\n"
         b"if time.sleep(35) is None:\n"
-        b"    print('wm replaced instance=Sensor.DustFilter generation=2 lifetime_ms=29950')\n"
+        b"    print('wm replaced id=1 generation=2 fitted_at_ms=29950 ago_ms=0')\n"
         b"while True: time.sleep(1)\n"
     )
     text = TWO_CLEANS.replace('at = "10:00"', 'at = "10:00"\ninputs = ["brush"]')
@@ -119,5 +119,5 @@ def test_a_program_that_hangs_does_so_until_the_power_goes(tmp_path: Path, monke
 
 
 def test_a_folder_without_firmware_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SimulatorError, match="holds no main.py"):
+    with pytest.raises(SimulatorError, match="holds no firmware"):
         Simulator(Scenario.parse(TWO_CLEANS), out_dir=tmp_path, firmware_dir=tmp_path)

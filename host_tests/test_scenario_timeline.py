@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.setup import boards
 from tools.simulator import timeline
 from tools.simulator.scenario import DAY, HOUR, MINUTE, SCENARIOS, SECOND, Scenario, ScenarioError
 
@@ -20,7 +21,7 @@ def test_a_clean_ended_by_a_cut_runs_its_motors_to_the_last_moment() -> None:
     (session,) = line.sessions
     assert (session.on_ms, session.off_ms) == (NINE - 5 * SECOND, NINE + 10 * MINUTE)
     assert line.running == {"suction": [(NINE, NINE + 10 * MINUTE)], "brush": []}
-    gpio = timeline.pins()["suction_motor"]
+    gpio = boards.pins("virtual")["suction_motor"]
     moves = [event for event in session.events if event[1:3] == ["pin", gpio]]
     assert moves == [[0, "pin", gpio, 0], [5000, "pin", gpio, 1]]
 
@@ -29,7 +30,7 @@ def test_a_clean_ended_by_the_switch_leaves_the_unit_powered_for_a_while() -> No
     line = built('[[clean]]\nat = "09:00"\ndays = [2]\nduration = "1 min"\nended_by = "switch"\npower_after = "30 s"\n')
     (session,) = line.sessions
     assert session.off_ms == DAY + NINE + 90 * SECOND
-    gpio = timeline.pins()["brush_motor"]
+    gpio = boards.pins("virtual")["brush_motor"]
     assert [65_000, "pin", gpio, 0] in session.events
 
 
@@ -50,7 +51,7 @@ def test_a_motor_does_not_run_without_power() -> None:
     assert first.off_ms == NINE + 4 * MINUTE + 250
     assert second.on_ms == NINE + 5 * MINUTE + 250
     assert line.true_ms("suction") == 9 * MINUTE
-    gpio = timeline.pins()["suction_motor"]
+    gpio = boards.pins("virtual")["suction_motor"]
     assert [0, "pin", gpio, 1] in second.events
     assert line.true_ms("suction", NINE + MINUTE, NINE + 2 * MINUTE) == MINUTE
 
@@ -68,7 +69,7 @@ def test_a_press_bounces_and_settles() -> None:
         '[[plugged]]\nat = "day 1 10:00"\nfor = "20 min"\n'
         '[[press]]\nbutton = "filter_button"\nat = "day 1 10:05"\nhold = "3.5 s"\nbounces = 4\n'
     )
-    gpio = timeline.pins()["filter_button"]
+    gpio = boards.pins("virtual")["filter_button"]
     moves = [
         (at, level)
         for at, kind, *rest in line.sessions[0].events
@@ -133,7 +134,7 @@ def test_a_recording_drives_the_adc_each_second(tmp_path: Path) -> None:
     )
     line = timeline.build(Scenario.load(tmp_path / "mine.toml"))
     (session,) = line.sessions
-    gpio = timeline.pins()["motor_current"]
+    gpio = boards.pins("virtual")["motor_current"]
     assert [event for event in session.events if event[1] == "adc"] == [
         [0, "adc", gpio, 0],
         [5000, "adc", gpio, 0],

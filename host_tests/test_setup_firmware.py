@@ -1,8 +1,9 @@
-"""The firmware is compiled by mpy-cross, only where it changed, and runs from .mpy."""
+"""The firmware is joined into bundles and compiled by mpy-cross, only where it changed."""
 
 from __future__ import annotations
 
-import subprocess
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,54 +12,48 @@ from tools.setup import firmware
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
-    path = tmp_path / "source" / "thing.py"
-    path.parent.mkdir()
-    path.write_text("ANSWER = 42\n")
-    return path
+def source(tmp_path: Path, root: Path) -> Path:
+    """A firmware/ of its own."""
+    return Path(shutil.copytree(root / "firmware", tmp_path / "firmware"))
 
 
 def test_only_what_changed_is_compiled(tmp_path: Path, source: Path) -> None:
-    other = source.with_name("other.py")
-    other.write_text("")
-    wanted = {"lib/thing.mpy": source, "lib/other.mpy": other}
-    assert firmware.build(tmp_path / "out", wanted) == ["lib/thing.mpy", "lib/other.mpy"]
-    assert firmware.build(tmp_path / "out", wanted) == []
-    source.write_text("ANSWER = 43\n")
-    assert firmware.build(tmp_path / "out", wanted) == ["lib/thing.mpy"]
+    out = tmp_path / "build"
+    assert "mpy/wm_count.mpy" in firmware.build(out, source)
+    assert firmware.build(out, source) == []
+    changed = source / "wearmeter" / "network" / "tls.py"
+    changed.write_text(changed.read_text() + "\n\n_MORE = 1\n")
+    assert firmware.build(out, source) == ["mpy/wm_tls.mpy"]
 
 
 def test_what_is_no_longer_a_source_is_removed(tmp_path: Path, source: Path) -> None:
-    firmware.build(tmp_path / "out", {"thing.mpy": source})
-    firmware.build(tmp_path / "out", {})
-    assert not (tmp_path / "out" / "thing.mpy").exists()
+    out = tmp_path / "build"
+    (out / "mpy").mkdir(parents=True)
+    (out / "mpy" / "old.mpy").write_bytes(b"M")
+    firmware.build(out, source)
+    assert not (out / "mpy" / "old.mpy").exists()
 
 
-def test_a_source_that_does_not_compile_gets_one_line_with_its_place(tmp_path: Path, source: Path) -> None:
-    source.write_text("def broken(:\n")
+def test_a_source_that_cannot_be_joined_gets_one_line_with_its_place(tmp_path: Path, source: Path) -> None:
+    with open(source / "wearmeter" / "state" / "part.py", "a") as module:
+        module.write("from wearmeter.state.counts import nothing\n")
     with pytest.raises(firmware.BuildError) as caught:
-        firmware.build(tmp_path / "out", {"thing.mpy": source})
-    assert "thing.py" in str(caught.value)
-    assert "SyntaxError" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out" / "thing.mpy").exists()
+        firmware.build(tmp_path / "build", source)
+    assert "part.py:" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_what_was_compiled_runs_on_this_machines_micropython(tmp_path: Path, source: Path, micropython: str) -> None:
-    firmware.build(tmp_path / "out", {"thing.mpy": source})
-    result = subprocess.run(
-        [micropython, "-c", "import thing; print(thing.ANSWER)"],
-        cwd=tmp_path / "out",
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert result.stdout.strip() == "42", result.stderr
+def test_a_source_that_does_not_compile_gets_one_line(tmp_path: Path) -> None:
+    (tmp_path / "thing.py").write_text("def broken(:\n")
+    with pytest.raises(firmware.BuildError) as caught:
+        firmware.compile_one(tmp_path / "thing.py", tmp_path / "thing.mpy", "thing.py")
+    assert "thing.py" in str(caught.value) and "SyntaxError" in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "thing.mpy").exists()
 
 
-def test_every_module_of_the_firmware_is_compiled(firmware: Path, root: Path) -> None:
-    modules = {str(p.relative_to(root / "firmware").with_suffix("")) for p in root.glob("firmware/wearmeter/**/*.py")}
-    compiled = {str(p.relative_to(firmware).with_suffix("")) for p in firmware.glob("wearmeter/**/*.mpy")}
-    assert modules == compiled
-    assert (firmware / "lib/umqtt/simple.mpy").exists()
+def test_every_module_with_code_is_in_a_bundle_and_its_lines_are_known(firmware: Path, root: Path) -> None:
+    lines = json.loads((root / "build" / "bundles" / "lines.json").read_text())
+    there = {path for bundle in lines.values() for path, _ in bundle.values()}
+    for path in (root / "firmware" / "wearmeter").rglob("*.py"):
+        if path.name not in ("testing.py", "__init__.py"):
+            assert str(path.relative_to(root / "firmware")) in there, path
+    assert {path.stem for path in firmware.glob("wm_*.mpy")} == set(lines)

@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import struct
+import termios
 import utime as pc_time
 import costs
 from pulses import Storm
@@ -27,6 +28,7 @@ HEAP_SAMPLE_US = 60_000_000
 PACE_STEP_US = 100_000  # while an answer is due, so much virtual time ...
 PACE_REAL_MS = 20  # ... is worth so much real time
 NEVER = 1 << 60
+_ISIG = 1  # of a terminal's local modes: Ctrl-C is a signal
 
 the = None
 
@@ -34,6 +36,7 @@ the = None
 class World:
     def __init__(self, session):
         self.session = session
+        self.interruptible = True
         self.real = session.get("mode", "virtual") == "real"
         self.start_utc_ms = session["start_utc_ms"]
         self.started_us = session.get("elapsed_ms", 0) * 1000
@@ -233,7 +236,25 @@ class World:
             self.first_sample_us = self.now_us
             self.motor_gpios = ()
 
+    def hear_ctrl_c(self, on):
+        """Whether the terminal makes a signal of Ctrl-C. Returns whether it did."""
+        attributes = termios.tcgetattr(0)
+        before = attributes[3] & _ISIG
+        attributes[3] = attributes[3] & ~_ISIG | (_ISIG if on else 0)
+        termios.tcsetattr(0, termios.TCSANOW, attributes)
+        return bool(before)
+
     def wait_real(self, target_us):
+        if not self.interruptible:
+            return self._wait_real(target_us)
+        # The unix port hears no Ctrl-C while a command of the raw prompt runs; the chip does.
+        heard = self.hear_ctrl_c(True)
+        try:
+            self._wait_real(target_us)
+        finally:
+            self.hear_ctrl_c(heard)
+
+    def _wait_real(self, target_us):
         while True:
             self.now_us = now = pc_time.ticks_us() - self.pc_zero_us
             if self.due_us <= now:

@@ -105,6 +105,15 @@ def test_a_beat_that_begins_later_than_the_first_tick_is_found():
     assert beats(bench, 8)[-1] == 0
 
 
+def test_a_timer_that_starts_anew_begins_a_new_beat():
+    """The firmware's timer takes over from the one of the start, at a moment of its own."""
+    bench = Bench()
+    beats(bench, 3)
+    bench.clockwork.go(273)
+    bench.attention.start_beat()
+    assert beats(bench, 10) == [0] * 10
+
+
 def late_edges(bench, count):
     """Callbacks that begin now, one after the other, none of which has come at once."""
     for _ in range(count):

@@ -19,7 +19,7 @@ from tools.demo.broker import BrokerError
 from tools.demo.narrator import Narrator
 from tools.demo.progress import Progress, final_table
 from tools.demo.run import Run, Stopped, quiet_logs
-from tools.setup.firmware import OUT as FIRMWARE
+from tools.setup.firmware import BUILD
 from tools.setup.micropython import NoMicroPython
 from tools.simulator import Scenario, ScenarioError
 from tools.simulator.vacuum import SimulatorError
@@ -64,7 +64,7 @@ def demo(name: str, seed: int | None, out: Path, console: Console, stopping: thr
             (out / file).unlink(missing_ok=True)
         progress = Progress(console)
         with quiet_logs(out / "relay.log"):
-            run = Run(scenario, seed, out, FIRMWARE, progress, stopping)
+            run = Run(scenario, seed, out, BUILD, progress, stopping)
             title = Text(f"{scenario.title} ({scenario.path.name}, seed {run.seed})", style="bold")
             console.print(title)
             with progress:

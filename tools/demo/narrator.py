@@ -136,8 +136,9 @@ class Narrator:
             elif boot.ended != "stopped":
                 marks.append(Mark(boot.end_ms, "fault", f"the chip started again: {boot.ended}"))
         for line in self.record.result.console:
-            instance = line.values.get("instance")
-            name = self.names.get(instance or "", instance or "part")
+            part = self._by_id.get(int(line.values.get("id", 0)))
+            instance = part.instance if part else None
+            name = self.names.get(instance or "", "part")
             if line.word == "replaced":
                 marks.append(Mark(line.at_ms, "replaced", f"new {name} fitted: button held 3 s", instance))
             elif line.word == "undone":
@@ -155,11 +156,7 @@ class Narrator:
 
     def clock_unknown(self) -> list[Span]:
         """From a power-on to when the device learnt the time; over a power cut if it had not until then."""
-        learnt = {
-            (line.session, line.at_ms): line.at_ms
-            for line in self.record.result.console
-            if line.word == "clock" and line.values.get("was") == "None"
-        }
+        learnt = {(line.session, line.at_ms): line.at_ms for line in self.record.result.console if line.word == "clock"}
         spans: list[Span] = []
         since: int | None = None
         for boot in self.record.result.boots:
@@ -175,13 +172,8 @@ class Narrator:
     def reports(self) -> tuple[list[Report], dict[str, list[Use]]]:
         """Every message with when it was made and accepted, and what the relay knew of each part because of it."""
         epoch = self.epoch()
-        made: dict[int, int] = {}
-        for line in self.record.result.console:
-            if line.word in ("report", "released") and "sequence" in line.values:
-                made[int(line.values["sequence"])] = line.at_ms
         reports: list[Report] = []
         known: dict[str, list[Use]] = {part.instance: [] for part in self.parts}
-        covered: dict[int, int] = {}
         for message in sorted(self.record.messages, key=lambda message: (message.received_utc_s, message.sequence)):
             if message.epoch != epoch:
                 continue
@@ -201,11 +193,8 @@ class Narrator:
                 kind = "fault message"
             else:
                 kind = "answer"
-            for sequence in range(message.sequence - merged, message.sequence):
-                covered[sequence] = at_ms
-            since_ms = made.pop(message.sequence, min(at_ms, self.at_ms(message.sample_utc_s)))
+            since_ms = min(at_ms, self.at_ms(message.sample_utc_s))
             reports.append(Report(message.sequence, since_ms, at_ms, kind, merged))
-        reports += [Report(sequence, at, covered.get(sequence)) for sequence, at in made.items()]
         return sorted(reports, key=lambda report: report.sequence), known
 
     def used(self, part: Part) -> list[Use]:

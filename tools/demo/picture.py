@@ -265,19 +265,16 @@ class Page:
         top = lanes.lane("Reports", "made / accepted", height)
         made_y, accepted_y = top + 10, top + height - 9
         for report in story.reports:
-            if report.accepted_ms is not None:
-                lanes.line(report.made_ms, report.accepted_ms, made_y, accepted_y, "wait")
+            lanes.line(report.made_ms, report.accepted_ms, made_y, accepted_y, "wait")
         for report in story.reports:
             what = {"report": "report", "replacement": "replacement message"}.get(report.kind, report.kind)
             number = f"{what} no. {report.sequence}"
             merged = f" (stands for {report.merged} earlier ones too)" if report.merged else ""
             title = f"{number}{merged} made {self.moment(report.made_ms)}"
-            style = "missing" if report.accepted_ms is None else "made"
-            lanes.mark(report.made_ms, made_y, f'<circle class="{style}" r="3.6"/>', title)
-            if report.accepted_ms is not None:
-                waited = lasting(max(0, report.accepted_ms - report.made_ms))
-                title = f"{number} accepted by the relay {self.moment(report.accepted_ms)}, after {waited}"
-                lanes.mark(report.accepted_ms, accepted_y, '<circle class="accepted" r="3.6"/>', title)
+            lanes.mark(report.made_ms, made_y, '<circle class="made" r="3.6"/>', title)
+            waited = lasting(max(0, report.accepted_ms - report.made_ms))
+            title = f"{number} accepted by the relay {self.moment(report.accepted_ms)}, after {waited}"
+            lanes.mark(report.accepted_ms, accepted_y, '<circle class="accepted" r="3.6"/>', title)
         events = [mark for mark in story.marks if mark.kind.startswith("event")]
         top = lanes.lane("Alexa events", f"{len(events)} accepted", LANE)
         for mark in events:

@@ -19,7 +19,8 @@ from tools.relay.core.wire import REPORT_NOW
 from tools.relay.service import Holdings, Relay
 from tools.relay.settings import Settings
 from tools.relay.store import schema
-from tools.simulator import Result, Scenario, Simulator
+from tools.setup import boards
+from tools.simulator import Result, Scenario, Simulator, counts
 from tools.simulator import vacuum as simulator
 from tools.simulator.timeline import Session
 
@@ -200,18 +201,19 @@ class Run:
             self._tell(line)
 
     def _tell(self, line: simulator.Line) -> None:
-        names = {part.instance: part.name.lower() for part in self.parts}
+        names = {str(part.id): (part.instance, part.name.lower()) for part in self.parts}
         values = line.values
+        instance, name = names.get(values.get("id", ""), ("", "part"))
         text = ""
         if line.word == "replaced":
-            self.borders[values["instance"]].append(line.at_ms)
-            text = f"new {names.get(values['instance'], values['instance'])} fitted: the LED has said so"
+            self.borders[instance].append(line.at_ms)
+            text = f"new {name} fitted: the LED has said so"
         elif line.word == "undone":
-            borders = self.borders[values["instance"]]
+            borders = self.borders[instance]
             if len(borders) > 1:
                 borders.pop()
-            text = f"{names.get(values['instance'], values['instance'])}: the replacement was undone"
-        elif line.word == "clock" and values.get("was") == "None" and not self.clock_was_known:
+            text = f"{name}: the replacement was undone"
+        elif line.word == "clock" and not self.clock_was_known:
             self.clock_was_known = True
             text = "the device has learnt the time"
         elif line.word == "fault":
@@ -301,18 +303,13 @@ class Run:
             told=told,
             events=len(self.gateway.accepted),
             rejected=len(self.gateway.rejected),
-            saves=sum(self._saves(record) for record in ("ledger", "outbox")),
+            saves=sum(self._saves(record) for record in ("counts", "ledger")),
             wall_s=wall_s,
         )
 
     def _saves(self, record: str) -> int:
         """How often the device has saved a record in its life: the higher counter of its two copies."""
-        counters = [0]
-        for copy in ("a", "b"):
-            data = self.unit.read_file(f"state/{copy}/{record}")
-            if data is not None and len(data) >= 6:
-                counters.append(int.from_bytes(data[2:6], "little"))  # magic, format, counter: wearmeter/store.py
-        return max(counters)
+        return counts.Shelf(self.unit.read_file, record).newest
 
 
 @contextmanager

@@ -30,11 +30,11 @@ class Mark:
 
 @dataclass(frozen=True)
 class Report:
-    """One up message: made on the device, and accepted by the relay (None: never was)."""
+    """One up message: made on the device, and accepted by the relay."""
 
     sequence: int
     made_ms: int
-    accepted_ms: int | None
+    accepted_ms: int
     kind: str = "report"
     merged: int = 0
 

@@ -1,4 +1,4 @@
-"""`python -m tools.deploy`: what `make deploy`, `monitor`, `status`, `calibrate` and `erase-counters` run."""
+"""`python -m tools.deploy`: what `make deploy`, `monitor`, `status`, `crash`, `calibrate` and `erase-counters` run."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def status(device: Device, arguments: argparse.Namespace) -> None:
         print(line)
 
 
+def crashed(device: Device, arguments: argparse.Namespace) -> None:
+    from tools.deploy import crash, inspect
+
+    found = inspect.status(device)
+    print(crash.located(crash.text(found["crash"]), found["sums"]) or "no crash is known")
+
+
 def erase(device: Device, arguments: argparse.Namespace) -> None:
     from tools.deploy import inspect
 
@@ -53,7 +60,8 @@ def main() -> int:
     for name, command, text in (
         ("deploy", deploy, "put the firmware on the board and wait until it counts"),
         ("monitor", monitor, "show its console"),
-        ("status", status, "counters, outbox, link, faults, heap, flash"),
+        ("status", status, "counts, queue, link, faults, slots, heap, flash; nothing restarts"),
+        ("crash", crashed, "the latest crash, with the source's file and line"),
         ("erase-counters", erase, "forget all counts; asks first"),
         ("calibrate", calibrate, "find the thresholds of a current-sense input"),
     ):

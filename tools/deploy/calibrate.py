@@ -30,8 +30,7 @@ CLIPPED = (16, 65520)
 
 def measure(device: Device, signal: str, driver: str) -> tuple[float, bool]:
     """The level of a second in the driver's own unit, and whether the ADC was at its end. Raises DeviceError."""
-    path = "import sys\nfor slot in ('/fw_a', '/fw_b'):\n    slot in sys.path or sys.path.append(slot)\n"
-    count, total, squares, low, high = device.ask(path + MEASURE, signal=signal)
+    count, total, squares, low, high = device.ask(MEASURE, signal=signal)
     if count < 200:
         raise DeviceError(f"only {count} readings in a second: too few to measure by")
     mean = total / count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,8 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tools.deploy import prompt
+
 MPREMOTE = [sys.executable, "-m", "mpremote"]
 CALL_S = 120
+LOOK_S = 6.0  # so long a restarted unit has to say that it is sealed
+NO_PROMPT = "could not enter raw repl"
+SEALED = "this unit is sealed (make seal): hold any of its buttons while you power it on, and try again"
 
 
 class DeviceError(Exception):
@@ -19,7 +25,8 @@ class DeviceError(Exception):
 
 
 class Device:
-    """`port`: of the board, e.g. /dev/ttyUSB0. Whatever is asked of it stops the firmware, until `reset`."""
+    """`port`: of the board, e.g. /dev/ttyUSB0, or socket://HOST:PORT. Whatever is asked of it stops the firmware's loop
+    until `resume` or `reset`; its tick goes on."""
 
     def __init__(self, port: str) -> None:
         self.port = port
@@ -37,8 +44,17 @@ class Device:
             raise DeviceError(f"{self.port}: no answer within {timeout_s:.0f} s") from None
         if done.returncode:
             lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+            if any(NO_PROMPT in line for line in lines):
+                raise DeviceError(f"{self.port}: {self._why_no_prompt()}")
             raise DeviceError(f"{self.port}: {lines[-1].strip() if lines else 'mpremote failed'}")
         return done.stdout
+
+    def _why_no_prompt(self) -> str:
+        """Restarts the unit, where its board has a reset line, and looks at what it says of itself."""
+        for line in self.lines(LOOK_S, reset=True):
+            if "wm boot " in line:
+                return SEALED if "sealed=1" in line else "no answer at the prompt; try again"
+        return f"no answer at the prompt, and no boot seen in {LOOK_S:.0f} s: power it off and on meanwhile"
 
     def ask(self, script: str, **values: Any) -> Any:
         """Runs a script on the board, with the variables `values` (plain data, no secrets); it answers by printing
@@ -64,13 +80,17 @@ class Device:
         before the reset, so no line is missed."""
         return self.lines(timeout_s, b"\r\x03\r\nimport machine; machine.reset()\r\n")
 
+    def resume(self) -> None:
+        """Lets the loop of a firmware that stands at its prompt go on."""
+        self.mpremote("exec", "--no-follow", prompt.RESUME)
+
     def reset(self) -> None:
         """Starts the board, and its firmware, anew."""
-        self.mpremote("exec", "--no-follow", "import time, machine; time.sleep_ms(100); machine.reset()")
+        self.mpremote("exec", "--no-follow", prompt.RESET)
 
-    def lines(self, timeout_s: float | None = None, typed: bytes = b"") -> Iterator[str]:
+    def lines(self, timeout_s: float | None = None, typed: bytes = b"", reset: bool = False) -> Iterator[str]:
         """Yields the lines of the console, for so long (for ever if None). Sends nothing but `typed`, once: without it
-        the firmware runs on.
+        the firmware runs on. With `reset` it pulls the reset line first, where the port has one.
 
         The port may go and come back: a board with USB of its own does that at each reset.
         """
@@ -83,10 +103,15 @@ class Device:
             while end is None or time.monotonic() < end:
                 try:
                     if port is None:
-                        port = serial.Serial()
-                        port.port, port.baudrate, port.timeout = self.port, 115200, 0.2
+                        port = serial.serial_for_url(self.port, 115200, timeout=0.2, do_not_open=True)
                         port.dtr = port.rts = False  # on many boards these two lines are the reset button
                         port.open()
+                        if reset:
+                            with contextlib.suppress(OSError):  # a pseudo-terminal has none
+                                port.rts = True
+                                time.sleep(0.1)
+                                port.rts = False
+                            reset = False
                         port.write(typed)
                         typed = b""
                     data = port.read(max(1, port.in_waiting))

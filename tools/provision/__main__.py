@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from tools.deploy.device import Device, DeviceError
-from tools.deploy.slots import boards
 from tools.provision import factory, unit
 from tools.provision.files import ProvisionError
+from tools.setup import boards
 from tools.simulator.scenario import ROOT
 
 
@@ -28,9 +28,9 @@ def main() -> int:
     many.add_argument("--config", type=Path, required=True, help="what all units have in common, JSON")
     many.add_argument("--out", type=Path, default=ROOT / "build" / "factory")
     for sub in (one, many):
-        sub.add_argument("--board", choices=boards(), default="esp32_generic")
+        sub.add_argument("--board", choices=boards.names(), default="esp32_generic")
         sub.add_argument("--product", default="vacuum", help="name in firmware/products, or a file")
-    end = commands.add_parser("seal", help="end a unit's factory test: its counts start at zero")
+    end = commands.add_parser("seal", help="end a unit's factory test: counts at zero, console closed")
     end.add_argument("--report", type=Path, help="append the result to this file, a line of JSON each")
     for sub in (one, end):
         sub.add_argument("--port", required=True)

@@ -5,7 +5,7 @@ the serial where there is none) and, where they differ from unit to unit, `wifi_
 `broker_password`. Everything else comes from the common config.
 
     OUT/<serial>/vfs.bin     goes to the board's vfs offset
-    OUT/<serial>/nvs.bin     identity once more, where a damaged file system cannot reach it
+    OUT/<serial>/nvs.bin     product and config once more, where a damaged file system cannot reach it
     OUT/<serial>/label.svg   QR code: serial, device, model; no secrets
     OUT/report.csv           serial, device, digests
     OUT/flash.sh             the esptool call for one unit: sh flash.sh <serial> <port>
@@ -26,8 +26,9 @@ from typing import Any
 import segno
 
 from tools.deploy import slots
-from tools.provision import files
+from tools.provision import files, pack
 from tools.provision.files import ProvisionError
+from tools.setup import boards
 from tools.simulator import flash_image
 from tools.simulator.scenario import ROOT
 
@@ -73,7 +74,7 @@ def units(path: Path) -> list[dict[str, str]]:
 
 def config_of(unit: dict[str, str], common: dict[str, Any]) -> dict[str, Any]:
     """The common config with what is this unit's own."""
-    config = {"schema": 1, **common, "serial": unit["serial"], "device": unit["device"]}
+    config = {"schema": pack.SCHEMA, **common, "serial": unit["serial"], "device": unit["device"]}
     for part, columns in (("wifi", ("ssid", "password")), ("broker", ("user", "password"))):
         config[part] = dict(config.get(part) or {})
         for name in columns:
@@ -83,7 +84,7 @@ def config_of(unit: dict[str, str], common: dict[str, Any]) -> dict[str, Any]:
 
 
 def nvs_image(config: bytes, product: bytes, size: int) -> bytes:
-    """An NVS partition with the firmware's second homes of config and product."""
+    """An NVS partition with the backup copies of the records of config and product."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         rows = ["key,type,encoding,value", "wearmeter,namespace,,"]
@@ -114,34 +115,36 @@ def make(
     fleet: Path, common: Path, product_name: str, board: str, out: Path, tell: Callable[[str], None]
 ) -> list[dict[str, str]]:
     """Makes all units' images; checks all of them before it writes any. Raises ProvisionError or DeviceError."""
-    facts = files.read_json(ROOT / "boards" / board / "board.json")
-    product = files.compact(files.product(product_name, board))
-    model = files.product(product_name, board)["model"]
+    facts = boards.facts(board)
+    product = files.product(product_name, board)
+    packed = pack.pack_product(product)
     shared = files.read_config(common)
     fleet_units = units(fleet)
-    own = [files.files(config_of(unit, shared), f"{fleet}: {unit['serial']}", common.parent) for unit in fleet_units]
+    own = [files.config(config_of(unit, shared), f"{fleet}: {unit['serial']}", common.parent) for unit in fleet_units]
     report: list[dict[str, str]] = []
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        firmware = {f"fw_a/{name}": path.read_bytes() for name, path in slots.image(board, Path(folder)).items()}
-        firmware["main.py"] = (ROOT / "firmware" / "main.py").read_bytes()
-        firmware["slot"] = b"fw_a"
-        for unit, unit_files in zip(fleet_units, own, strict=True):
-            place = out / unit["serial"]
-            place.mkdir(mode=0o700, exist_ok=True)
-            flash_image.make(
-                place / "vfs.bin", {**firmware, "product.json": product, **unit_files}, int(facts["vfs_bytes"], 0)
-            )
-            (place / "nvs.bin").write_bytes(nvs_image(unit_files["config.json"], product, int(facts["nvs_bytes"], 0)))
-            for name in ("vfs.bin", "nvs.bin"):
-                (place / name).chmod(0o600)
-            label(unit, model, place / "label.svg")
-            digests = {
-                name.split(".")[0] + "_sha256": hashlib.sha256((place / name).read_bytes()).hexdigest()
-                for name in ("vfs.bin", "nvs.bin")
-            }
-            report.append({"serial": unit["serial"], "device": unit["device"], "model": model, **digests})
-            tell(f"{unit['serial']}: device {unit['device']}")
+    image = slots.image(board)
+    shared_files = {f"{slot}/{name}": data for slot in slots.SLOTS for name, data in image.items()}
+    shared_files["main.py"] = (ROOT / "firmware" / "main.py").read_bytes()
+    shared_files["slot"] = b"fw_a "
+    shared_files |= pack.unit_files("product", packed)
+    for unit, config in zip(fleet_units, own, strict=True):
+        place = out / unit["serial"]
+        place.mkdir(mode=0o700, exist_ok=True)
+        flash_image.make(
+            place / "vfs.bin", {**shared_files, **pack.unit_files("config", config)}, int(facts["vfs_bytes"], 0)
+        )
+        nvs = nvs_image(pack.record(config), pack.record(packed), int(facts["nvs_bytes"], 0))
+        (place / "nvs.bin").write_bytes(nvs)
+        for name in ("vfs.bin", "nvs.bin"):
+            (place / name).chmod(0o600)
+        label(unit, product.model, place / "label.svg")
+        digests = {
+            name.split(".")[0] + "_sha256": hashlib.sha256((place / name).read_bytes()).hexdigest()
+            for name in ("vfs.bin", "nvs.bin")
+        }
+        report.append({"serial": unit["serial"], "device": unit["device"], "model": product.model, **digests})
+        tell(f"{unit['serial']}: device {unit['device']}")
     with open(out / "report.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, list(report[0]))
         writer.writeheader()

@@ -1,8 +1,8 @@
-"""The files that make a unit this unit, checked with the device's own code before anything is written.
+"""The files that make a unit this unit, checked here and packed for the device: its product and its config.
 
-The config is JSON as /config.json on the device, or a part of it: what is missing is asked for (passwords unseen) or
-comes from the fleet's list. Paths in it (`ca`, `client_cert`, `client_key` of the broker) are files here; on the device
-they become /ca.pem, /client.pem and /client.key.
+The config is JSON, or a part of it: what is missing is asked for (passwords unseen) or comes from the fleet's list.
+Paths in it (`ca`, `client_cert`, `client_key` of the broker) are files in PEM here; the device gets what is in them, in
+DER, inside its config, so that they survive whatever the config survives.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from tools.deploy import on_host
-from tools.simulator import timeline
-from tools.simulator.scenario import ROOT
+from tools.provision import pack
+from tools.setup import boards
 
+ROOT = Path(__file__).resolve().parents[2]
 PRODUCTS = ROOT / "firmware" / "products"
-PLACES = {"ca": "ca.pem", "client_cert": "client.pem", "client_key": "client.key"}
+CERTIFICATES = ("ca", "client_cert", "client_key")
 
 
 class ProvisionError(Exception):
@@ -53,78 +53,72 @@ def read_config(path: Path) -> dict[str, Any]:
     return read_json(path)
 
 
-def product(name: str, board: str) -> dict[str, Any]:
+def product(name: str, board: str) -> pack.Product:
     """A product by its name in firmware/products, or from a file; checked against the board's pins."""
     path = PRODUCTS / f"{name}.json"
     if not path.exists():
         path = Path(name)
-    data = read_json(path)
-    signals = timeline.pins(ROOT / "boards" / board / "board.py")
     try:
-        on_host.module("product").Product(data, str(path), signals)
-    except on_host.module("checked").FileError as error:
+        return pack.read_product(read_json(path), str(path), boards.pins(board))
+    except (pack.FileError, boards.BoardError) as error:
         raise ProvisionError(str(error)) from None
-    return data
 
 
-def _certificate(path: Path, what: str, now: datetime) -> tuple[bytes, x509.Certificate]:
+def _content(path: Path, what: str) -> bytes:
     try:
-        text = path.read_bytes()
-        found = x509.load_pem_x509_certificates(text)
+        return path.read_bytes()
     except OSError as error:
         raise ProvisionError(f"{what}: {path}: {error.strerror}") from None
+
+
+def _certificate(path: Path, what: str, now: datetime) -> x509.Certificate:
+    try:
+        found = x509.load_pem_x509_certificates(_content(path, what))
     except ValueError:
         raise ProvisionError(f"{what}: {path}: not a certificate in PEM") from None
+    if len(found) > 1:
+        raise ProvisionError(f"{what}: {path}: {len(found)} certificates, allowed: one")
     ends = found[0].not_valid_after_utc
     if ends < now:
         raise ProvisionError(f"{what}: {path}: expired on {ends:%Y-%m-%d}")
-    return text, found[0]
+    return found[0]
 
 
-def files(config: dict[str, Any], where: str, base: Path, now: datetime | None = None) -> dict[str, bytes]:
-    """The device's files for a config: config.json and the certificates it names, by their path on the device.
+def _key(path: Path, what: str, certificate: x509.Certificate | None) -> bytes:
+    _outside_the_repository(path)
+    try:
+        key: Any = serialization.load_pem_private_key(_content(path, what), None)
+    except (ValueError, TypeError):
+        raise ProvisionError(f"{what}: {path}: not a private key in PEM without a password") from None
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if certificate and key.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
+        raise ProvisionError(f"{what}: {path}: is not the key of client_cert")
+    return bytes(key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+
+
+def config(data: dict[str, Any], where: str, base: Path, now: datetime | None = None) -> bytes:
+    """The packed config of a JSON object; the files it names lie below `base`.
 
     Raises ProvisionError naming file, field, value (never a secret's) and what is allowed.
     """
     now = now or datetime.now(timezone.utc)
-    config = json.loads(json.dumps(config))
-    broker = config.get("broker")
-    found: dict[str, bytes] = {}
+    data = json.loads(json.dumps(data))
+    broker = data.get("broker")
     if isinstance(broker, dict):
         certificate = None
-        for field, place in PLACES.items():
+        for field in CERTIFICATES:
             named = broker.get(field)
             if not isinstance(named, str):
                 continue
-            path = base / named
+            what = f"{where}: broker: {field}"
             if field == "client_key":
-                _outside_the_repository(path)
-                try:
-                    text = path.read_bytes()
-                    key: Any = serialization.load_pem_private_key(text, None)
-                except OSError as error:
-                    raise ProvisionError(f"{where}: broker: {field}: {path}: {error.strerror}") from None
-                except (ValueError, TypeError):
-                    raise ProvisionError(
-                        f"{where}: broker: {field}: {path}: not a private key in PEM without a password"
-                    ) from None
-                form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-                if certificate and key.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
-                    raise ProvisionError(f"{where}: broker: {field}: {path}: is not the key of client_cert")
+                broker[field] = _key(base / named, what, certificate)
             else:
-                text, certificate = _certificate(path, f"{where}: broker: {field}", now)
-            found[place] = text
-            broker[field] = "/" + place
-        if broker.get("transport", "tls") == "tls" and "ca.pem" not in found:
+                certificate = _certificate(base / named, what, now)
+                broker[field] = certificate.public_bytes(Encoding.DER)
+        if broker.get("transport", "tls") == "tls" and not broker.get("ca"):
             raise ProvisionError(f"{where}: broker: ca is missing, allowed: the file of the broker's CA, in PEM")
     try:
-        on_host.module("config").Config(config, where)
-    except on_host.module("checked").FileError as error:
+        return pack.pack_config(pack.read_config(data, where))
+    except pack.FileError as error:
         raise ProvisionError(str(error)) from None
-    found["config.json"] = compact(config)
-    return found
-
-
-def compact(data: dict[str, Any]) -> bytes:
-    """JSON as it goes to the device."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

@@ -9,29 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools.deploy import inspect, slots
+from tools.deploy import crash, inspect, prompt, slots
 from tools.deploy.device import Device, DeviceError
-from tools.provision import files
+from tools.provision import files, pack
 from tools.provision.files import ProvisionError
 from tools.relay.pages import names
-
-# Each file is written beside the old one, and takes its place in one step; config.json comes last.
-REPLACE = """
-import json, os
-for name in names:
-    os.rename("/" + name + ".new", "/" + name)
-print(json.dumps(True))
-"""
-HAS_FIRMWARE = """
-import json, os
-names = os.listdir("/")
-print(json.dumps("slot" in names or "main.py" in names))
-"""
 
 
 def complete(config: dict[str, Any], ask: Callable[[str], str], ask_secret: Callable[[str], str]) -> dict[str, Any]:
     """Asks for what a config lacks that no unit can do without."""
-    config.setdefault("schema", 1)
+    config.setdefault("schema", pack.SCHEMA)
     wifi = config.setdefault("wifi", {})
     if "ssid" not in wifi:
         wifi["ssid"] = ask("Wi-Fi name: ")
@@ -60,32 +47,35 @@ def provision(
     data = files.read_config(config) if config else {}
     data = complete(data, ask, ask_secret)
     where = str(config) if config else "config"
-    wanted = files.files(data, where, config.parent if config else Path("."))
-    wanted["product.json"] = files.compact(files.product(product, board))
-    names = sorted(wanted, key=lambda name: name == "config.json")
+    packed = {
+        "product": pack.pack_product(files.product(product, board)),
+        "config": files.config(data, where, config.parent if config else Path(".")),
+    }
+    wanted = {f"/{path}": data for name in packed for path, data in pack.unit_files(name, packed[name]).items()}
+    device.ask(prompt.PREPARE, remove=[], clone=[], copy=list(wanted))
     with tempfile.TemporaryDirectory() as folder:  # readable by this user alone
         sources = {}
-        for name in names:
-            path = Path(folder) / name
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-                file.write(wanted[name])
-            sources[f"/{name}.new"] = path
+        for number, path in enumerate(wanted):
+            sources[f"{path}.new"] = Path(folder) / str(number)
+            with open(os.open(sources[f"{path}.new"], os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+                file.write(wanted[path])
         device.copy(sources)
-    device.ask(REPLACE, names=names)
-    tell(f"written: {', '.join(f'/{name} ({len(wanted[name]):,} bytes)' for name in names)}")
-    if device.ask(HAS_FIRMWARE):
+    has_firmware = device.ask(prompt.REPLACE, paths=list(wanted))
+    tell("written: " + ", ".join(f"the {name} ({len(content):,} bytes)" for name, content in packed.items()))
+    if has_firmware:
         tell(slots.start(device))
     else:
         tell("there is no firmware on the board yet: make deploy")
 
 
 def seal(device: Device, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Ends the factory test: each input must have run, nothing may be wrong; then all counts start at zero, for the
-    owner. Returns the report. Raises DeviceError, and leaves the counts, where the test has not been passed."""
+    """Ends the factory test: each part must have run, nothing may be wrong; then all counts start at zero, for the
+    owner, and the console is closed. Returns the report. Raises DeviceError, and leaves the counts, where the test has
+    not been passed."""
     found = inspect.status(device)
     if "device" not in found:
         raise DeviceError("the firmware is not running: this unit has not been tested")
-    idle = [part[0] for part in found["parts"] if not part[1]]
+    idle = [f"part {part[0]}" for part in found["parts"] if not part[1]]
     if idle:
         raise DeviceError(f"not sealed: nothing counted in the test for {', '.join(idle)}")
     if found["faults"]:
@@ -95,6 +85,10 @@ def seal(device: Device, tell: Callable[[str], None]) -> dict[str, Any]:
     after = inspect.status(device)
     if any(part[1] for part in after["parts"]):
         raise DeviceError("not sealed: the counts did not go; is the motor running?")
+    device.ask(prompt.SEAL)
+    line = slots.start(device)
+    if "sealed=1" not in line:
+        raise DeviceError(f"the counts are at zero, but the console is not closed: {line}")
     tell(f"sealed: {found['device']}, tested for {max(part[1] for part in found['parts']) / 1000:.1f} s, now at zero")
     return {
         "device": found["device"],
@@ -102,7 +96,7 @@ def seal(device: Device, tell: Callable[[str], None]) -> dict[str, Any]:
         "tested_ms": {part[0]: part[1] for part in found["parts"]},
         "epoch_of_test": found["epoch"],
         "epoch": after["epoch"],
-        "crash_in_test": found["crash"],
+        "crash_in_test": crash.text(found["crash"]),
     }
 
 

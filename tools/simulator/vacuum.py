@@ -36,7 +36,7 @@ class Line:
 
     @property
     def word(self) -> str:
-        """What it tells of: "replaced" in `wm replaced instance=...`; empty for a line that isn't the firmware's."""
+        """What it tells of: "replaced" in `wm replaced id=...`; empty for a line that isn't the firmware's."""
         parts = self.text.split(" ", 2)
         return parts[1] if parts[0] == "wm" and len(parts) > 1 else ""
 

@@ -13,30 +13,42 @@ from pathlib import Path
 from typing import Any
 
 from tools.setup import firmware, micropython
+from tools.simulator.vacuum import packed_files
 from tools.torture.report import Report
 
 HERE = Path(__file__).parent / "on_device"
 PRODUCTS = firmware.ROOT / "firmware" / "products"
 NAMED = (
-    "first_boot", "count", "report", "replacement", "undo", "both_buttons", "commands", "full_outbox", "lossy",
+    "first_boot", "count", "report", "replacement", "undo", "both_buttons", "commands", "full_queue", "lossy",
     "forgetful_relay", "wrong_clock", "no_clock", "grown_product",
 )  # fmt: skip
 CONFIG = {
-    "schema": 1,
+    "schema": 2,
     "wifi": {"ssid": "home", "password": "long enough"},
     "broker": {"host": "127.0.0.1", "transport": "plain"},
     "serial": "SN-1",
     "ntp_host": "pool.ntp.org",
 }
+# Of a block: typical, and the slowest at which a cut costs no more than a second.
+ERASE_MS, SLOW_ERASE_MS = 45, 150
 # Two levels deep, every cut of the named histories would take hours: strides that share no factor with the tears.
 DEEP_STRIDE, DEEPER_STRIDE = 7, 29
 
 
-def plan(histories: list[str], depth: int = 1, **more: Any) -> dict[str, Any]:
+def plan(histories: list[str], depth: int = 1, erase_ms: int = ERASE_MS, **more: Any) -> dict[str, Any]:
     """Return a plan for on_device/cuts.py, whose docstring describes the keys."""
-    files = {"/product.json": (PRODUCTS / "vacuum.json").read_text(), "/config.json": json.dumps(CONFIG)}
-    paths = [str(firmware.OUT), str(firmware.OUT / "lib")]
-    return {"path": paths, "files": files, "histories": histories, "depth": depth, **more}
+    product = json.loads((PRODUCTS / "vacuum.json").read_text())
+    files = packed_files(product, CONFIG)
+    single = packed_files({**product, "consumables": product["consumables"][:1]}, None)
+    return {
+        "path": [str(firmware.ROOT / "firmware")],
+        "files": {f"/{path}": content.hex() for path, content in files.items()},
+        "products": [found["unit/a/product"].hex() for found in (files, single)],
+        "erase_ms": erase_ms,
+        "histories": histories,
+        "depth": depth,
+        **more,
+    }
 
 
 @contextmanager
@@ -96,7 +108,7 @@ def _work(report: Report, ends: float, seed: int, at: int) -> None:
     rounds = 0
     while _left(ends) > 0:
         offset = (seed + at + rounds * report.jobs) % DEEP_STRIDE
-        every = {"every": [DEEP_STRIDE, offset], "every_deep": DEEPER_STRIDE}
+        every: dict[str, Any] = {"every": [DEEP_STRIDE, offset], "every_deep": DEEPER_STRIDE}
         drawn = [f"drawn-{seed * 100000 + rounds * 100 + at * 10 + n}" for n in range(3)]
         names = [NAMED[(at + rounds * report.jobs) % len(NAMED)], *drawn]
         _cut(report, plan(names, 2, seconds=_left(ends), **every))

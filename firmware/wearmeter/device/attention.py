@@ -73,6 +73,13 @@ class Attention:
         self._late += 1
         self._lost = self._lost or self._late >= _QUEUE
 
+    def start_beat(self):
+        """The tick's timer starts now: its first tick is due in a period. Without this the time between two timers is
+        taken for a delay, and what runs in the next eight ticks is lost as unseen."""
+        self._beat_us = self._ticks_us()
+        self._behind_us = self._beats = self._late = 0
+        self._least_us = _NEVER_US
+
     def beat(self, now_us):
         """A tick begins at `now_us`: return by how many microseconds it is late, -1 where callbacks of edges may have
         been lost since the last one."""

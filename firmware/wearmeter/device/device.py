@@ -46,11 +46,12 @@ class Device:
     def begin(self):
         """Begin to count: the first tick saves what has run since the inputs were first seen."""
         self.tick()
+        self.attention.start_beat()
         self._timer = self.board.start_tick(PERIOD_MS, self.tick)
         self._watchdog = self.board.watchdog(WATCHDOG_MS)
         self._log(
-            "wm boot version=%s epoch=%d reason=%s safe=%d"
-            % (VERSION, self.state.numbers.epoch, self.board.reset_cause(), self.guard.safe)
+            "wm boot version=%s epoch=%d reason=%s safe=%d sealed=%d"
+            % (VERSION, self.state.numbers.epoch, self.board.reset_cause(), self.guard.safe, self.board.sealed())
         )
 
     def configure(self, config, crc):

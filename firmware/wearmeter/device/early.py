@@ -48,6 +48,7 @@ class Early:
 
     def start(self):
         """From now on the timer looks at the inputs."""
+        self.attention.start_beat()
         self._timer = self._board.start_tick(_PERIOD_MS, self._tick)
 
     def stop(self):

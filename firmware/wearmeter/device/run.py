@@ -27,6 +27,7 @@ from wearmeter.state import events, faults
 _PROMPT_MS = const(600000)
 # A crash in safe mode that comes at once leaves the maker this time for a Ctrl-C.
 _GRACE_MS = const(2000)
+_CTRL_C = const(3)
 
 device = None  # for `make status`, which asks at the prompt
 
@@ -46,8 +47,10 @@ def run(board, early, slot="", check=None, complaint=""):
     try:
         device = _wire_up(board, guard, early)
         device.begin()
-        if board.sealed() and not _held(device):
+        if board.sealed():
             micropython.kbd_intr(-1)
+            if _held(device):
+                micropython.kbd_intr(_CTRL_C)
         _configure(device)
         _after_start(device, board, slots, complaint)
         room = "loop"
@@ -134,7 +137,7 @@ def _give_up(guard, slots):
 
 def _loop(device, guard):
     """Turn by turn, until an error that nobody else deals with; returns it."""
-    online = device.config is None
+    online = device.config is None or device.link is not None  # after a Ctrl-C the link goes on
     while guard.error is None:
         if not online:
             online = True

@@ -54,7 +54,6 @@ class Tick:
         )
         self._events = []
         self._saved_ms = ticks_ms()
-        self._failed = False
         self._again = False
         self._erase_ms = state.numbers.erase_ms or _ASSUMED_ERASE_MS
         self._erasing_ms = state.numbers.erase_ms or _PROMISED_MS
@@ -134,7 +133,7 @@ class Tick:
         if erase_ms != self._erase_ms:
             self._erase_ms = erase_ms
             self._state.note_erase(erase_ms)
-            self._set_pause()
+        self._set_pause()
 
     def _set_pause(self):
         """Find the pause between two saves that keeps the promise even if the next one erases most."""

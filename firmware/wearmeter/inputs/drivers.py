@@ -14,7 +14,7 @@ def make(board, max_on_ms, clockwork, driver, signal, on, off):
     if driver == "mains":
         from wearmeter.inputs.mains import measure_mains
 
-        measure = measure_mains(board, signal)
+        measure = measure_mains(board, signal, on, off)
     elif driver == "tachometer":
         from wearmeter.inputs.tachometer import measure_tachometer
 

@@ -17,16 +17,20 @@ _LEAST = const(20)  # fewer, because something held the burst up: no judgement
 _MIDDLE = const(2048)
 
 
-def measure_mains(board, signal):
+def measure_mains(board, signal, on, off):
     """Return `measure()` of a signal: the RMS in ADC counts."""
-    return Mains(board.analog_input(signal).read_u16, time.ticks_us, time.ticks_diff, time.sleep_us).measure
+    return Mains(board.analog_input(signal).read_u16, on, off, time.ticks_us, time.ticks_diff, time.sleep_us).measure
 
 
 class Mains:
-    """`read_u16` reads the waveform; the rest is of the module time."""
+    """`read_u16` reads the waveform; `on` and `off` are the RMS from which and below which the motor runs and rests;
+    the rest is of the module time."""
 
-    def __init__(self, read_u16, ticks_us, ticks_diff, sleep_us):
+    def __init__(self, read_u16, on, off, ticks_us, ticks_diff, sleep_us):
         self._read_u16 = read_u16
+        self._on = on
+        self._off = off
+        self._runs = False
         self._ticks_us = ticks_us
         self._ticks_diff = ticks_diff
         self._sleep_us = sleep_us
@@ -48,11 +52,13 @@ class Mains:
         mean = total // count
         square = max(0, squares // count - mean * mean)
         self._middle += mean // 2
-        if square < 4 * self._noise + 4096 and mean * mean < 4096:
-            # A sixteenth of the way in each burst that looks like rest; at least 1, so that it gets there.
+        if not self._runs and square < self._on * self._on:
+            # A sixteenth of the way in each burst at rest; at least 1, so that it gets there.
             step = (square - self._noise) // 16
             self._noise += step if step else (square > self._noise) - (square < self._noise)
-        return _root(max(0, square - self._noise))
+        power = _root(max(0, square - self._noise))
+        self._runs = power >= (self._off if self._runs else self._on)
+        return power
 
 
 def _root(square):

@@ -62,7 +62,7 @@ class Raw:
         error = self.net.connect_error
         if error != SILENT and self.net.clockwork.passed_ms >= self.connected_ms:
             if error:
-                return select.POLLERR | select.POLLHUP
+                return select.POLLIN | select.POLLOUT  # as lwIP: the first use tells
             found |= select.POLLOUT if self.room else 0
         return found
 
@@ -73,6 +73,7 @@ class Raw:
     def read(self, count):
         """As socket.read of a non-blocking socket, at most what has come in one piece."""
         assert count > 0 and not self.blocks
+        self._refuse()
         if not self.ready():
             return None
         data = self.incoming[0][1]
@@ -87,9 +88,14 @@ class Raw:
             self.incoming.pop(0)
         return piece
 
+    def _refuse(self):
+        if self.net.connect_error and self.net.connect_error != SILENT:
+            raise OSError(self.net.connect_error)
+
     def write(self, data):
         """As socket.write of a non-blocking socket."""
         assert not self.blocks
+        self._refuse()
         if self.closed:
             raise OSError(errno.EBADF)
         count = min(len(data), self.room)

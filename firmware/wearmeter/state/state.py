@@ -57,6 +57,8 @@ class State:
         self._forget_s = schedule.DAY_S
         self._backup_due = True
         self._countdown_due = False
+        self._first_sequence = 1  # the lowest that this boot may use
+        self._as_loaded = True  # the ledger in flash is still that of an earlier boot
         self._changed = None  # the part that the event under way has replaced or undone
         self.clock = clock
         self.faults = fault_flags
@@ -89,6 +91,7 @@ class State:
         if lost or self._ledger.damaged or self._ledger.from_backup:
             # Sequences made after the record that is left must not be used again.
             numbers.next_sequence = max(numbers.next_sequence, sequence) + _SKIP
+        self._first_sequence = numbers.next_sequence
         self._merge(lifetimes)
         self.queue.forget_uptimes()
 
@@ -275,6 +278,7 @@ class State:
         self._ledger.save(self.queue.end, backup)
         if self._ledger.refused:
             self.faults.raise_(faults.WRITE_FAILED)
+        self._as_loaded = False
         self._saved()
         self.version = (self.version + 1) & 0xFFFF
 
@@ -288,6 +292,7 @@ class State:
         """Go back to the last record that was saved. What has run since is kept."""
         lifetimes = {part.id: part.lifetime_ms for part in self._all}
         pending = {part.id: part.replacement for part in self._all if part.replacement}
+        epoch = self.numbers.epoch
         if self._load_ledger():
             self._merge(lifetimes)
             for part in self._all:
@@ -296,9 +301,15 @@ class State:
                     kept.uptime_s, kept.left_s = before.uptime_s, min(kept.left_s, before.left_s)
         else:
             self.queue.end = ledger.QUEUE_AT  # Nothing was ever saved.
-            self.numbers.next_sequence = 1
+            self.numbers = ledger.Numbers()
             for part in self._all:
                 part.replacement, part.generation, part.fitted_at_ms = None, 1, 0
+        # What the start has made of the two records is not in flash before the first save.
+        self.numbers.epoch = epoch
+        self.numbers.next_sequence = max(self.numbers.next_sequence, self._first_sequence)
+        if self._as_loaded:
+            self.queue.forget_uptimes()
+        self._changed = None
         self.version = (self.version + 1) & 0xFFFF
 
     # ---- parts

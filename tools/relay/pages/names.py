@@ -21,7 +21,7 @@ FAULTS = (
         "Nothing at once. If it comes again, the flash is wearing out: replace the controller.",
     ),
     Fault(
-        "ledger_lost",
+        "counts_lost",
         "No copy of the counts could be read. Counting began again at zero, as a new epoch.",
         "Ask the owner how old each part is, and replace the controller if it happens twice.",
     ),
@@ -42,7 +42,7 @@ FAULTS = (
         "Provision the unit anew: make provision.",
     ),
     Fault(
-        "outbox_lost",
+        "queue_lost",
         "The queue to the relay could not be read. A replacement in it is inferred from the next report.",
         "Nothing at once; compare the parts' replacements below with what the owner knows.",
     ),
@@ -68,8 +68,23 @@ FAULTS = (
     ),
     Fault(
         "safe_mode",
-        "It crashed again and again: only counting and reporting run.",
+        "It crashed again and again: what crashes is left out, everything else goes on.",
         "Update the firmware; if that does not help, replace the controller.",
+    ),
+    Fault(
+        "part_missing",
+        "The product no longer names a part that has counts; they are kept.",
+        "Provision the unit with a product that names all of its parts.",
+    ),
+    Fault(
+        "flash_slow",
+        "Erasing the flash takes so long that a power cut may cost more than a second.",
+        "Replace the controller where the loss matters; other flash erases faster.",
+    ),
+    Fault(
+        "slot_back",
+        "A firmware did not run; the one before, or another, is in use.",
+        "Read the detail beside it; deploy a mended firmware.",
     ),
 )
 

@@ -1,10 +1,10 @@
 """Lives of a unit, each a function of the unit. Their names are the first part of a replay id."""
 
-import json
 import random
 
-
-from wearmeter import outbox, wire
+from wearmeter.exchange import wire
+from wearmeter.state import ledger
+from wearmeter.state.queue import LIMIT_BYTES
 
 DAY_US = 86400 * 1000000
 
@@ -31,12 +31,12 @@ def in_order(*groups):
 def session(unit, duration_ms, *groups, settle_s=0, off_ms=3000):
     """Power on, live, and the plug is pulled."""
     unit.power_on(in_order(*groups))
-    unit.truth.check_start(unit.app, unit.now_us)
+    unit.truth.check_start(unit.state, unit.now_us)
     unit.begin()
     unit.run(duration_ms)
     if settle_s:
         unit.settle(settle_s)
-    unit.truth.check_totals(unit.app.ledger, unit.now_us)
+    unit.truth.check_totals(unit.state, unit.now_us)
     unit.power_off()
     unit.now_us += off_ms * 1000
 
@@ -87,19 +87,16 @@ def commands(unit):
     )
 
 
-def full_outbox(unit):
+def full_queue(unit):
     unit.net = False
     session(unit, 4000, motor("suction", 1600, 3000))
     operations, unit.operations = unit.operations, None
     unit.power_on([])
     unit.begin()
     unit.run(1000)
-    box, parts = unit.app.outbox, unit.app.ledger.consumables
-    totals = []
-    for part in parts:
-        totals += [len(totals) // 4 + 1, part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
-    while not box.entries or not box.entries[0][outbox.MERGED]:
-        box.add_report([totals], unit.utc_s(), unit.utc_s(), 0, None, box.last_period)
+    state, queue = unit.state, unit.state.queue
+    while queue.end < ledger.QUEUE_AT + LIMIT_BYTES - 60 or not queue.first().merged:
+        state._do(state._report, (state.numbers.last_period,))
     unit.run(1000)
     unit.power_off()
     unit.mark(operations)
@@ -149,28 +146,36 @@ def no_clock(unit):
 
 
 def grown_product(unit):
-    """The record of one consumable, read by a product that has gained a second."""
-
-    def one_consumable(content):
-        product = json.loads(content)
-        product["consumables"].pop()
-        return json.dumps(product).encode()
-
-    kept = []
-
-    def keep(content):
-        kept.append(content)
-        return one_consumable(content)
-
+    """A product of one part that gains a second, and one that no longer names it: `unit.products` are both, packed."""
     operations, unit.operations = unit.operations, None
-    unit.deploy("/product.json", keep)
+    both, one = unit.products
+    deploy(unit, one)
     session(unit, 7000, motor("suction", 1600, 5000), press("filter", 2200))
-    unit.deploy("/product.json", lambda content: kept[0])
+    deploy(unit, both)
     unit.mark(operations)
     session(unit, 4000, motor("suction", 1600, 3300), motor("brush", 1600, 2300), settle_s=640)
 
 
+def deploy(unit, packed):
+    for path in ("/unit/a/product", "/unit/b/product"):
+        unit.deploy(path, packed)
+
+
+def toggling(unit):
+    """Two motors that change every 20 to 600 ms, less than noise does, over saves, a report and a connection."""
+    random.seed(4)
+    groups = []
+    for name in ("suction", "brush"):
+        at = 1700
+        while at < 30000:
+            end = at + random.randint(20, 600)
+            groups.append(motor(name, at, end))
+            at = end + random.randint(20, 600)
+    session(unit, 32000, *groups)
+
+
 NAMED = (
+    toggling,
     first_boot,
     count,
     report,
@@ -178,7 +183,7 @@ NAMED = (
     undo,
     both_buttons,
     commands,
-    full_outbox,
+    full_queue,
     lossy,
     forgetful_relay,
     wrong_clock,

@@ -1,13 +1,16 @@
 """What really happened to a unit, and the promises that follow from it.
 
-Promise 1: never more than the truth, never less by more than a second a power cut. Promise 2: a replacement that was
+Promise 1: never more than the truth, never less by more than a second a power cut, beside what edges cost that came
+while the device was held up. Promise 2: a replacement that was
 acknowledged is there, once, until it is undone. Promise 3: a sequence is never used for something else, and each
 replacement reaches the relay once. Promise 4: totals are absolute, and never go back.
 """
 
-from wearmeter import cbor, wire
+from wearmeter.exchange import cbor, wire
 
 LOST_AT_A_CUT_MS = 1000
+# While a motor runs, what it ran since the last look is not counted yet.
+_LAG_US = 400000
 
 
 class Broken(Exception):
@@ -16,7 +19,7 @@ class Broken(Exception):
 
 class Truth:
     """`runs`: for each input, [start, end] in true microseconds. `acts`: replacements and undos that are in flash, as
-    (tick began, done, index, is replacement, total in ms, generation, source), in order. `sent`: all that reached the
+    (tick began, done, index, is replacement, total in ms, generation), in order. `sent`: all that reached the
     relay, as (true microseconds, fields)."""
 
     def __init__(self, inputs):
@@ -27,7 +30,7 @@ class Truth:
         self.sent = []
         self.orders = []  # (true microseconds, command) that the relay has sent
         self.cut_us = []
-        self.held_up_us = 0  # edges that came while a flash operation held up their interrupt
+        self.unseen = []  # (when, how long): what ran and may not have been seen: within a start, around edges
         self.epoch = 0
 
     def at(self, cut_us):
@@ -41,9 +44,13 @@ class Truth:
         then.sent = [message for message in self.sent if message[0] <= cut_us]
         then.orders = [order for order in self.orders if order[0] <= cut_us]
         then.cut_us = [earlier_us for earlier_us in self.cut_us if earlier_us < cut_us] + [cut_us]
-        then.held_up_us = self.held_up_us
+        then.unseen = [item for item in self.unseen if item[0] <= cut_us]
         then.epoch = self.epoch
         return then
+
+    @property
+    def unseen_us(self):
+        return sum([cost_us for _, cost_us in self.unseen])
 
     @property
     def cuts(self):
@@ -59,60 +66,64 @@ class Truth:
 
     # ---- after a start
 
-    def check_start(self, app, now_us):
+    def check_start(self, state, now_us):
         """The state that a start finds in flash. `maybe` is settled by it."""
-        ledger = app.ledger
-        if app.faults.bits:
-            raise Broken("a power cut alone raised the faults %d" % app.faults.bits)
-        if self.epoch != ledger.epoch:
-            if self.epoch and (self.sent or self.acts or self.most_us(now_us) > LOST_AT_A_CUT_MS * 1000 * self.cuts):
+        if state.faults.bits:
+            raise Broken("a power cut alone raised the faults %d" % state.faults.bits)
+        epoch = state.numbers.epoch
+        if self.epoch != epoch:
+            most_us = self.most_us(now_us) - self.unseen_us
+            if self.epoch and (self.sent or self.acts or most_us > LOST_AT_A_CUT_MS * 1000 * self.cuts):
                 raise Broken("the epoch changed")
-            self.epoch = ledger.epoch
-        self.check_totals(ledger, now_us)
-        if self.maybe and self._matches(ledger, self.acts + [self.maybe]):
+            self.epoch = epoch
+        self.check_totals(state, now_us)
+        if self.maybe and self._matches(state, self.acts + [self.maybe]):
             self.acts.append(self.maybe)
-        elif not self._matches(ledger, self.acts):
+        elif not self._matches(state, self.acts):
             raise Broken(
                 "promise 2: parts %s, acknowledged %s, under way %s"
-                % ([(p.generation, p.at_replacement_ms) for p in ledger.consumables], self.acts, self.maybe)
+                % ([(p.generation, p.fitted_at_ms) for p in state.parts], self.acts, self.maybe)
             )
         self.maybe = None
-        box = app.outbox
-        used = [fields[3] for fields in self.messages() if fields[2] == ledger.epoch]
-        if used and max(used) >= box.next_sequence:
-            raise Broken("promise 3: next sequence %d, already sent %d" % (box.next_sequence, max(used)))
-        sequences = [entry[2] for entry in box.entries if entry[1] == ledger.epoch]
-        if sequences != sorted(set(sequences)) or (sequences and sequences[-1] >= box.next_sequence):
-            raise Broken("promise 3: queue %s, next sequence %d" % (sequences, box.next_sequence))
+        next_sequence = state.numbers.next_sequence
+        used = [fields[3] for fields in self.messages() if fields[2] == epoch]
+        if used and max(used) >= next_sequence:
+            raise Broken("promise 3: next sequence %d, already sent %d" % (next_sequence, max(used)))
+        entries = [entry for entry in state.queue.entries() if entry.epoch == epoch and not entry.told]
+        sequences = [entry.sequence for entry in entries]
+        if sequences != sorted(set(sequences)) or (sequences and sequences[-1] >= next_sequence):
+            raise Broken("promise 3: queue %s, next sequence %d" % (sequences, next_sequence))
 
     def most_us(self, now_us):
         return max([self.ran_us(index, now_us) for index in range(len(self.inputs))])
 
-    def check_totals(self, ledger, now_us):
+    def check_totals(self, state, now_us):
         """Promise 1, at any moment."""
-        for index, part in enumerate(ledger.consumables):
+        for index, part in enumerate(state.parts):
             true_us = self.ran_us(index, now_us)
+            runs = self.runs[self.inputs[index]]
+            lag_us = _LAG_US if runs and runs[-1][1] >= now_us else 0
             most_ms = true_us // 1000
-            least_ms = (true_us - self.held_up_us) // 1000 - LOST_AT_A_CUT_MS * self.cuts - 1
+            least_ms = (true_us - self.unseen_us - lag_us) // 1000 - LOST_AT_A_CUT_MS * self.cuts - 1
             if not least_ms <= part.lifetime_ms <= most_ms:
                 raise Broken(
-                    "promise 1: consumable %d counted %d ms, ran %d ms, %d cuts"
-                    % (index, part.lifetime_ms, most_ms, self.cuts)
+                    "promise 1: part %d counted %d ms, ran %d ms, %d cuts, %d ms unseen"
+                    % (part.id, part.lifetime_ms, most_ms, self.cuts, self.unseen_us // 1000)
                 )
 
     def fitted(self, acts):
         """Return for each consumable the totals at its replacements."""
         stacks = [[] for _ in self.inputs]
-        for _, _, index, is_replacement, total_ms, _, _ in acts:
+        for _, _, index, is_replacement, total_ms, _ in acts:
             if is_replacement:
                 stacks[index].append(total_ms)
             else:
                 stacks[index].pop()
         return stacks
 
-    def _matches(self, ledger, acts):
-        for part, stack in zip(ledger.consumables, self.fitted(acts)):
-            if part.generation != 1 + len(stack) or part.at_replacement_ms != (stack[-1] if stack else 0):
+    def _matches(self, state, acts):
+        for part, stack in zip(state.parts, self.fitted(acts)):
+            if part.generation != 1 + len(stack) or part.fitted_at_ms != (stack[-1] if stack else 0):
                 return False
         return True
 
@@ -138,19 +149,18 @@ class Truth:
                 raise Broken("promise 2: sent twice, %s and %s" % (before, fields))
         self.sent.append((now_us, fields))
 
-    def check_end(self, app, now_us):
+    def check_end(self, state, now_us):
         """The end of a history: everything has been sent, and nobody can undo anything any more."""
-        ledger = app.ledger
-        self.check_totals(ledger, now_us)
-        if app.outbox.entries:
-            raise Broken("promise 3: still queued %s" % app.outbox.entries)
+        self.check_totals(state, now_us)
+        if len(state.queue):
+            raise Broken("promise 3: %d messages still wait" % len(state.queue))
         messages = sorted(self.messages(), key=lambda fields: fields[3])
-        reports = [fields for fields in messages if fields[1] == wire.REPORT and fields[2] == ledger.epoch]
+        reports = [fields for fields in messages if fields[1] == wire.REPORT and fields[2] == state.numbers.epoch]
         totals = []
-        for index, part in enumerate(ledger.consumables):
-            totals += [index + 1, part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
+        for part in state.parts:
+            totals += [part.id, part.lifetime_ms // 1000, part.generation, part.used_ms // 1000]
         if not reports or reports[-1][6] != totals:
-            raise Broken("promise 3: the relay's newest report is %s, the ledger has %s" % (reports[-1:], totals))
+            raise Broken("promise 3: the relay's newest report is %s, the state has %s" % (reports[-1:], totals))
         for older, newer in zip(reports, reports[1:]):
             for at in range(0, len(older[6]), 4):
                 if newer[6][at + 1] < older[6][at + 1] or newer[6][at + 2] < older[6][at + 2]:
