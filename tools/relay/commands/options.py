@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -63,6 +64,11 @@ def open_store(settings: Settings) -> Store:
         return Store(settings.store, time.time)
     except SQLAlchemyError as error:
         raise click.ClickException(f"the store cannot be opened: {str(error).splitlines()[0]}") from error
+
+
+def user() -> str:
+    """Return who is at the command line, as the audit log names them."""
+    return f"cli:{getpass.getuser()}"
 
 
 def known(store: Store, device: str) -> Any:

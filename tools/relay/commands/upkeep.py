@@ -1,0 +1,41 @@
+"""Commands for whoever runs the relay: copies of its database, and whether it is well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tools.relay.commands import options
+from tools.relay.settings import Settings
+from tools.relay.store import backup as copies
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options.settings("store")
+def backup(settings: Settings, file: Path) -> None:
+    """Copy the store into a new FILE, also while relays run."""
+    try:
+        copies.backup(settings.store, file)
+    except copies.BackupError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{file.stat().st_size} bytes in {file}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options.settings("store")
+def restore(settings: Settings, file: Path) -> None:
+    """Fill an empty store from a backup in FILE, and bring it to this relay's schema."""
+    try:
+        copies.restore(file, settings.store)
+    except copies.BackupError as error:
+        raise click.ClickException(str(error)) from error
+    store = options.open_store(settings)
+    store.note(options.user(), "restore", None, str(file))
+    store.close()
+    click.echo(f"restored from {file}")
+
+
+COMMANDS = (backup, restore)
