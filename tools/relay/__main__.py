@@ -34,7 +34,7 @@ def cli(settings: str | None) -> None:
 @options.settings(*options.ALL)
 def run(settings: Settings) -> None:
     """Run until interrupted."""
-    logs.configure()
+    logs.configure(settings.log_level)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

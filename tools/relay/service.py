@@ -73,19 +73,20 @@ class Relay:
         self.mqtt = MqttEdge(self.settings, self._arrivals.put)
         self.store = Store(self.settings.store, self.clock, self.settings.gap_wait_s)
         self.fleet = Fleet(self.store)
-        self.web: Server | None = None
-        if self.settings.web is not None:
-            self.web = serve_pages(self.store, self.settings, self.clock)
         self.delivery: Delivery | None = None
         routes = routes_for(self.settings, self.store, self.clock)
         if self.settings.deliver and routes is not None:
             self.delivery = Delivery(self.settings, self.store, routes, self.clock, self._stopping)
-            self._supervisor.start("relay-delivery", self.delivery.run)
         wake = self.delivery.wake if self.delivery is not None else lambda: None
         self._worker = Worker(
             self.store, self.fleet, self.mqtt, self._arrivals, self.clock, self.settings.command_resend_s,
             self._stopping, wake,
         )  # fmt: skip
+        self.web: Server | None = None
+        if self.settings.web is not None:
+            self.web = serve_pages(self.store, self.settings, self.clock, self.health)
+        if self.delivery is not None:
+            self._supervisor.start("relay-delivery", self.delivery.run)
         self._supervisor.start("relay-store", self._worker.run)
         self.mqtt.start()
         metrics.WAITING.set_function(self._arrivals.qsize)

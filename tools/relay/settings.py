@@ -94,6 +94,9 @@ class Settings(BaseModel):
     web: str | None = Field(default=None, description="Serve the pages and the metrics at HOST:PORT.")
     web_token: str | None = _secret("What somebody must know to read them, at least 16 characters.")
     operators: str | None = _secret("Who may act on the pages: NAME:TOKEN, several comma-separated.")
+    log_level: Literal["debug", "info", "warning"] = Field(
+        default="info", description="What is logged: debug has each message and the fate of each event."
+    )
     deliver: bool = Field(
         default=True, description="Send the queue to the gateway; without it, this process leaves that to another."
     )

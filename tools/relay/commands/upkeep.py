@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import httpx
 
 from tools.relay.commands import options
 from tools.relay.settings import Settings
@@ -38,4 +39,22 @@ def restore(settings: Settings, file: Path) -> None:
     click.echo(f"restored from {file}")
 
 
-COMMANDS = (backup, restore)
+@click.command()
+@options.settings("web")
+def health(settings: Settings) -> None:
+    """Ask the relay that serves its pages at --web whether it is well; exit status 1 where it is not."""
+    if settings.web is None:
+        raise click.UsageError("needs --web or RELAY_WEB: where the relay serves its pages")
+    host, _, port = settings.web.rpartition(":")
+    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}/healthz"
+    try:
+        answer = httpx.get(url, timeout=4, trust_env=False)
+        found = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise click.ClickException(f"{url}: {type(error).__name__}") from error
+    click.echo(", ".join(found["reasons"]) or "well")
+    if answer.status_code != 200:
+        raise SystemExit(1)
+
+
+COMMANDS = (backup, restore, health)
