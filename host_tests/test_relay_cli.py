@@ -165,3 +165,19 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(
     stored = {row.sequence for row in rows(url, schema.messages)}
     assert acknowledged <= stored
     assert len(rows(url, schema.queue)) == 2 * len(stored)
+
+
+def test_what_is_done_on_the_command_line_is_in_the_log_and_names_no_customer(url: str) -> None:
+    code = relay(url, "claim-code", "vacuum1").output.strip()
+    for arguments in (
+        ("claim", "amzn1.account.anna", code), ("name", "vacuum1", "Downstairs"), ("test-device", "vacuum1"),
+        ("command", "vacuum1", "replaced", "Sensor.Brush"), ("send-now", "vacuum1"), ("replay", "vacuum1"),
+        ("replenish", "VPM1", "Sensor.Brush", "dash-2"), ("release", "vacuum1"),
+    ):  # fmt: skip
+        assert relay(url, *arguments).exit_code == 0, arguments
+    log = rows(url, schema.audit)
+    assert [line.action for line in log] == [
+        "claim-code", "claim", "name", "test", "replaced", "send-now", "replay", "replenish", "release",
+    ]  # fmt: skip
+    assert all(line.who.startswith("cli:") for line in log)
+    assert "anna" not in str(log) and code not in str(log) and "command 1 Sensor.Brush" in str(log)

@@ -66,9 +66,9 @@ def open_store(settings: Settings) -> Store:
         raise click.ClickException(f"the store cannot be opened: {str(error).splitlines()[0]}") from error
 
 
-def user() -> str:
-    """Return who is at the command line, as the audit log names them."""
-    return f"cli:{getpass.getuser()}"
+def note(store: Store, action: str, device: str | None, detail: str) -> None:
+    """Write into the audit log that whoever is at the command line has done this. No customer is ever named there."""
+    store.note(f"cli:{getpass.getuser()}", action, device, detail)
 
 
 def known(store: Store, device: str) -> Any:

@@ -34,7 +34,7 @@ def restore(settings: Settings, file: Path) -> None:
     except copies.BackupError as error:
         raise click.ClickException(str(error)) from error
     store = options.open_store(settings)
-    store.note(options.user(), "restore", None, str(file))
+    options.note(store, "restore", None, str(file))
     store.close()
     click.echo(f"restored from {file}")
 
