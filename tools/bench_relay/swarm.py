@@ -72,6 +72,26 @@ class Swarm:
                     device.sent_at = time.monotonic()
             self._turn(0.05)
 
+    def come_back(self, about: bytes, timeout_s: float = 60.0) -> float:
+        """Every device says its status, its description and a report at once, as after an outage.
+
+        Returns the seconds until each is welcomed and its report acknowledged. Raises TimeoutError.
+        """
+        began = time.monotonic()
+        for device in self.devices.values():
+            self._say_status(device)
+            self._publish(device, "about", about)
+            device.sequence = 1
+            device.payload = self._message(device, 1)
+            device.waits, device.sent_at = True, time.monotonic()
+            self._publish(device, "up", device.payload)
+            self._turn(0.0)
+        while any(device.waits or not device.welcomed for device in self.devices.values()):
+            if time.monotonic() - began > timeout_s:
+                raise TimeoutError("not every device has come back")
+            self._turn(0.01)
+        return time.monotonic() - began
+
     def run(self, until: Callable[[], bool], gap_s: float = 0.0) -> None:
         """Each device sends every `gap_s`, but not before the last is acknowledged, until `until()`."""
         now = time.monotonic()
