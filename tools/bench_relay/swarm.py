@@ -21,12 +21,16 @@ ROOT = "wearmeter"
 
 @dataclass
 class Device:
-    """`sequence` is that of the message on its way, or of the last one acknowledged; `due_at` that of the next."""
+    """`sequence` is that of the message on its way, or of the last one acknowledged; `due_at` that of the next.
+
+    `begun_at` is when it was said first, `sent_at` when last.
+    """
 
     name: str
     nonce: int = 0
     sequence: int = 0
     payload: bytes = b""
+    begun_at: float = 0.0
     sent_at: float = 0.0
     waits: bool = False
     due_at: float = 0.0
@@ -41,8 +45,10 @@ class Swarm:
     """
 
     def __init__(
-        self, port: int, names: list[str], message: Callable[[Device, int], bytes], patience_s: float = 2.0
-    ) -> None:
+        self, port: int, names: list[str], message: Callable[[Device, int], bytes], patience_s: float = 2.0,
+        name: str = "swarm",
+    ) -> None:  # fmt: skip
+        self.name = name
         self.devices = {name: Device(name) for name in names}
         self.resent = 0
         self._message = message
@@ -51,11 +57,17 @@ class Swarm:
         self._packet = 0
         self._in = bytearray()
         self._out = bytearray()
+        self._connect(port)
+        self._turn(0.2)
+
+    def _connect(self, port: int) -> None:
+        """Connect and subscribe to what the relays say. Raises OSError."""
+        self._in.clear()
+        self._out.clear()
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._put(0x10, b"\x00\x04MQTT\x04\x02\x00\x00" + _text("swarm"))
+        self._put(0x10, b"\x00\x04MQTT\x04\x02\x00\x00" + _text(self.name))
         self._put(0x82, b"\x00\x01" + _text(f"{ROOT}/+/down") + b"\x00")
-        self._turn(0.2)
 
     def close(self) -> None:
         self._socket.close()
@@ -106,7 +118,8 @@ class Swarm:
                 elif now >= device.due_at:
                     device.sequence += 1
                     device.payload = self._message(device, device.sequence)
-                    device.waits, device.sent_at, device.due_at = True, now, now + gap_s
+                    device.waits, device.due_at = True, now + gap_s
+                    device.begun_at = device.sent_at = now
                     self._publish(device, "up", device.payload)
             self._turn(0.002)
 
@@ -194,7 +207,7 @@ class Swarm:
             device.welcomed = True
         elif fields[1] == wire.ACK and device.waits and fields[5] == device.sequence:
             device.waits = False
-            device.latencies_s.append(now - device.sent_at)
+            device.latencies_s.append(now - device.begun_at)
 
 
 def _text(text: str) -> bytes:

@@ -16,7 +16,7 @@ from tools.relay.accounts.accounts import routes_for
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
 from tools.relay.delivery.delivery import Delivery
-from tools.relay.intake.mqtt import Arrival, MqttEdge
+from tools.relay.intake.edge import Arrival, open_edge
 from tools.relay.intake.worker import Worker
 from tools.relay.pages.web import Server, serve_pages
 from tools.relay.settings import Clock, Settings
@@ -70,7 +70,7 @@ class Relay:
         self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
-        self.mqtt = MqttEdge(self.settings, self._arrivals.put)
+        self.mqtt = open_edge(self.settings, self._arrivals.put)
         self.store = Store(self.settings.store, self.clock, self.settings.gap_wait_s)
         self.fleet = Fleet(self.store)
         self.delivery: Delivery | None = None

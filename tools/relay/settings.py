@@ -39,7 +39,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    broker: str = Field(default="127.0.0.1:1883", description="MQTT broker, HOST:PORT.")
+    broker: str = Field(
+        default="127.0.0.1:1883", description="MQTT broker, HOST:PORT, or NATS servers, nats://HOST:PORT,HOST:PORT,..."
+    )
     broker_user: str | None = Field(default=None, description="User name at the broker.")
     broker_password: str | None = _secret("Password at the broker.")
     broker_ca: str | None = Field(

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from tools.relay import logs, metrics
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
-from tools.relay.intake.mqtt import Arrival, MqttEdge
+from tools.relay.intake.edge import Arrival, Edge
 from tools.relay.intake.story import Story
 from tools.relay.settings import Clock
 from tools.relay.store.acceptance import DEFERRED, Item, Outcome
@@ -40,7 +40,7 @@ class Worker:
     """`run` works until `stopping` is set. `wake` is called when something may have been queued to Alexa."""
 
     def __init__(
-        self, store: Store, fleet: Fleet, edge: MqttEdge, arrivals: queues.Queue[Arrival], clock: Clock,
+        self, store: Store, fleet: Fleet, edge: Edge, arrivals: queues.Queue[Arrival], clock: Clock,
         command_resend_s: float, stopping: threading.Event, wake: Callable[[], None],
     ) -> None:  # fmt: skip
         self.store = store
@@ -62,7 +62,7 @@ class Worker:
         while not self._stopping.is_set():
             self.turned_at = time.monotonic()
             try:
-                self._process(self._take())
+                self.process(self._take())
                 if self.edge.connected and time.monotonic() - asked_at >= COMMANDS_EVERY_S:
                     asked_at = time.monotonic()
                     self._persist(lambda: self._send_commands(None))
@@ -84,7 +84,7 @@ class Worker:
             pass
         return arrivals
 
-    def _process(self, arrivals: list[Arrival]) -> None:
+    def process(self, arrivals: list[Arrival]) -> None:
         """Store and answer. A broker is not kept waiting for what failed: the devices send again what has no answer."""
         try:
             self._store(arrivals)
