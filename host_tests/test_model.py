@@ -9,7 +9,7 @@ from tools.model.mutants import MUTANTS, Mutant
 
 LIMIT_S = 200
 SMALL = {
-    "cuts and kills": Sizes(life=1, generation=1, sequence=2, on_the_way=1, cuts=1, kills=1),
+    "cuts": Sizes(life=1, generation=1, sequence=2, on_the_way=1, cuts=1),
     "increments": Sizes(increment=True, life=1, generation=1, sequence=2, on_the_way=1, cuts=1, kills=1),
     "a replacement": Sizes(life=1, generation=2, sequence=1, on_the_way=2, cuts=1, kills=1),
     "a restored backup": Sizes(increment=True, life=1, generation=2, sequence=1, on_the_way=1, restores=1),
