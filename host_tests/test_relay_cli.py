@@ -165,3 +165,57 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(
     stored = {row.sequence for row in rows(url, schema.messages)}
     assert acknowledged <= stored
     assert len(rows(url, schema.queue)) == 2 * len(stored)
+
+
+def test_what_is_done_on_the_command_line_is_in_the_log_and_names_no_customer(url: str) -> None:
+    code = relay(url, "claim-code", "vacuum1").output.strip()
+    for arguments in (
+        ("claim", "amzn1.account.anna", code), ("name", "vacuum1", "Downstairs"), ("test-device", "vacuum1"),
+        ("command", "vacuum1", "replaced", "Sensor.Brush"), ("send-now", "vacuum1"), ("replay", "vacuum1"),
+        ("replenish", "VPM1", "Sensor.Brush", "dash-2"), ("release", "vacuum1"),
+    ):  # fmt: skip
+        assert relay(url, *arguments).exit_code == 0, arguments
+    log = rows(url, schema.audit)
+    assert [line.action for line in log] == [
+        "claim-code", "claim", "name", "test", "replaced", "send-now", "replay", "replenish", "release",
+    ]  # fmt: skip
+    assert all(line.who.startswith("cli:") for line in log)
+    assert "anna" not in str(log) and code not in str(log) and "command 1 Sensor.Brush" in str(log)
+
+
+def kept(url: str) -> list[tuple[int, str]]:
+    return [(row.id, row.reason) for row in rows(url, schema.quarantine)]
+
+
+def test_a_message_kept_aside_is_readmitted_with_a_reason_that_is_kept(url: str) -> None:
+    take(url, report(2, 150, 2, 20, 70, 1, 70))
+    assert kept(url) == [(1, "total smaller than before")]
+    assert "1  epoch 549852673  sequence 2  total smaller" in relay(url, "kept-aside", "vacuum1").output
+    assert "--reason" in relay(url, "readmit", "1").output
+    done = relay(url, "readmit", "1", "--reason", "the board was exchanged")
+    assert done.output == "message 1 of vacuum1 is accepted\n" and kept(url) == []
+    assert [row.usage_s for row in rows(url, schema.queue)][-2:] == [20, 70]
+    (line,) = rows(url, schema.audit)
+    assert (line.action, line.device, line.detail) == ("readmit", "vacuum1", "the board was exchanged (message 1)")
+    assert line.who.startswith("cli:")
+    assert "no message is kept aside under 1" in relay(url, "readmit", "1", "--reason", "again").output
+
+
+def test_what_can_be_true_of_no_device_is_not_readmitted(url: str) -> None:
+    take(url, report(2, 150, 2, 151, 70, 1, 70))
+    refused = relay(url, "readmit", "1", "--reason", "let us see")
+    assert "a part used for longer than its device" in refused.output and len(kept(url)) == 1
+    assert rows(url, schema.audit) == []
+
+
+def test_a_device_that_is_reset_begins_anew_with_its_next_message(url: str) -> None:
+    assert relay(url, "reset", "vacuum1", "--reason", "its board was exchanged").exit_code == 0
+    take(url, report(2, 10, 1, 10, 5, 1, 5))
+    assert kept(url) == [] and [row.usage_s for row in rows(url, schema.queue)][-2:] == [10, 5]
+    assert rows(url, schema.audit)[0].detail == "its board was exchanged (epochs forgotten: 1)"
+
+
+def take(url: str, payload: bytes) -> None:
+    store = Store(url, Clock())
+    store.accept([("vacuum1", payload, wire.decode_up(payload))])
+    store.close()

@@ -12,11 +12,12 @@ import pytest
 
 from tools.alexa_gateway.gateway import Gateway
 from tools.bench_relay.processes import Missing, Mosquitto, RelayProcess
-from tools.bench_relay.swarm import EPOCH, Device, Swarm
+from tools.bench_relay.swarm import Swarm
+from tools.bench_relay.wear import EVERY, expected, message
 from tools.relay.core import wire
 from tools.relay.store import schema
 from tools.relay.store.store import Store
-from tools.relay.testing import ABOUT, replacement, report, wait_until
+from tools.relay.testing import ABOUT, wait_until
 
 if TYPE_CHECKING:
     from tools.relay.store.stores_for_tests import Cluster
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 RELAYS, DEVICES, KILLS = 3, 10, 5
-EVERY = 5  # a replacement for so many messages
 DEADLINE_S = 60
 
 
@@ -36,24 +36,6 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
         pytest.skip(str(error))
     yield running
     running.stop()
-
-
-def message(device: Device, sequence: int) -> bytes:
-    """A minute of use for each message; each EVERYth says that the part was replaced."""
-    before, lifetime_s, now_s = sequence // EVERY, 60 * sequence, int(time.time())
-    used_s = lifetime_s - 60 * EVERY * before
-    if sequence % EVERY == 0:
-        return replacement(sequence, 1, before + 1, lifetime_s, 60 * EVERY, at=now_s, epoch=EPOCH)
-    return report(sequence, lifetime_s, before + 1, used_s, at=now_s, epoch=EPOCH)
-
-
-def expected(messages: int) -> list[str]:
-    """What the gateway is told of a device that has sent so many messages."""
-    told = []
-    for sequence in range(1, messages + 1):
-        minutes = sequence % EVERY
-        told += [f"PT{minutes}M"] if minutes else [f"PT{EVERY}M", "replaced"]
-    return told
 
 
 @pytest.mark.slow

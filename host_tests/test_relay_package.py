@@ -14,6 +14,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from tools.relay.__main__ import cli
 from tools.relay.settings import SECRETS, Settings, load
 from tools.setup import relay_package, relay_sbom
 
@@ -169,3 +170,18 @@ def test_the_systemd_unit_is_one_and_leaves_the_relay_little_of_the_machine(tmp_
     assert (done.returncode, done.stderr) == (0, "")
     done = run(analyze, "security", "--offline=true", "--threshold=20", unit, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-300:]  # exposure 2.0 of 10, or less
+
+
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md"])
+def test_the_pages_name_commands_settings_and_files_that_there_are(page: str) -> None:
+    text = (RELAY / page).read_text()
+    for name in re.findall(r"(?:^    |`)(?:RELAY_\S+ )*wearmeter-relay ([a-z][\w-]*)", text, re.MULTILINE):
+        assert name in cli.commands, name
+    for name in re.findall(r"\bRELAY_([A-Z_]+)", text):
+        assert name.lower() in {*Settings.model_fields, "settings"}, name
+    for option in re.findall(r"`--([a-z-]+)", text):
+        assert option.replace("-", "_") in {*Settings.model_fields, "settings"}, option
+    cells = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
+    for name in re.findall(r"`([\w/.-]+\.\w+|\w+/)`", " ".join(cells)):
+        folder = (RELAY / page).parent
+        assert (folder / name).exists() or list(folder.glob(f"*/{name}")), name

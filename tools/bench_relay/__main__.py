@@ -2,6 +2,7 @@
 
 One mosquitto, one generator of devices, one, two and four relays on SQLite and on a PostgreSQL that waits for its disk;
 beside them as many bare consumers, which decode and answer and store nothing: the limit that broker and generator set.
+A fleet's return is measured too: devices that come back at once, each with its status, its description and a report.
 Everything runs on this machine's processors, on loopback.
 """
 
@@ -24,12 +25,14 @@ from rich.table import Table
 
 from tools.bench_relay.processes import ROOT, Missing, Mosquitto, RelayProcess, remove
 from tools.bench_relay.swarm import EPOCH, Device, Swarm
+from tools.relay.core import wire
 from tools.relay.store import schema
 from tools.relay.store.store import Store
 from tools.relay.store.stores_for_tests import Cluster
-from tools.relay.testing import report
+from tools.relay.testing import ABOUT, report
 
 DEVICES = 256  # each with one report on its way
+RETURNING = 3000  # each with a status, a description and a report, all at once
 WARM_S, FULL_S, PACED_S = 1.0, 4.0, 4.0
 PACED_PER_S = 50  # what four million devices say when their reports are spread over the day
 LIMIT_S = 180
@@ -98,7 +101,10 @@ def measure(
         _run(swarm, PACED_S, gap_s=DEVICES / PACED_PER_S)
         swarm.settle(20)
         paced = swarm.latencies_s()
-        sent = sum(device.sequence for device in swarm.devices.values())
+        sent = sum(device.sequence for device in swarm.devices.values()) + RETURNING
+        swarm.close()
+        swarm = Swarm(broker.port, [f"back{number:04}" for number in range(RETURNING)], message)
+        returned_s = swarm.come_back(wire.encode(ABOUT))
     finally:
         for relay in relays:
             relay.kill()
@@ -108,6 +114,7 @@ def measure(
         "processes": count, "store": "none" if url is None else "sqlite" if url.startswith("sqlite") else "postgresql",
         "reports_per_s": round(len(full) / passed_s), "full_load": quantiles(full),
         f"at_{PACED_PER_S}_per_s": quantiles(paced) | {"reports": len(paced)},
+        "devices_returned_per_s": round(RETURNING / returned_s),
         "cpu_share_of_others": round(max(0.0, others), 2),
         "cpu_ms_per_report": {
             "relays": round(relay_s / len(full) * 1000, 2), "broker": round(broker_s / len(full) * 1000, 2),
@@ -208,13 +215,14 @@ def main() -> int:
     result = {"devices": DEVICES, "machine": machine, "runs": rows, "skipped": skipped, "took_s": took_s}
     options.out.write_text(json.dumps(result, indent=2) + "\n")
     table = Table(title=f"{DEVICES} devices, {machine['cores']} cores for all, fsync {fsync_ms} ms, {took_s} s")
-    headings = ("", "store", "reports/s", "p50 ms", "p99 ms", f"at {PACED_PER_S}/s p50", "p99 ms", "CPU: relay",
-                "broker", "database", "bytes", "others")  # fmt: skip
+    headings = ("", "store", "reports/s", "back/s", "p50 ms", "p99 ms", f"at {PACED_PER_S}/s p50", "p99 ms",
+                "CPU: relay", "broker", "database", "bytes", "others")  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
         full, paced, cpu = row["full_load"], row[f"at_{PACED_PER_S}_per_s"], row["cpu_ms_per_report"]
         cells = (row["processes"], "bare consumer" if row["store"] == "none" else row["store"], row["reports_per_s"],
+                 row["devices_returned_per_s"],
                  full["p50_ms"], full["p99_ms"], paced["p50_ms"], paced["p99_ms"], cpu["relays"], cpu["broker"],
                  cpu["database"], row.get("bytes_per_report", ""),
                  f"{row['cpu_share_of_others']:.0%}")  # fmt: skip

@@ -34,7 +34,7 @@ def on_arrival(arrival):
     fields = cbor2.loads(arrival.payload)
     if arrival.kind == "status":
         edge.send(arrival.device, wire.encode_welcome(fields[2], 0, fields[3], 0, None))
-    else:
+    elif arrival.kind == "up":
         edge.send(arrival.device, wire.encode_ack(0, 0, fields[2], fields[3]))
     arrival.done()
 logs.configure()

@@ -21,12 +21,16 @@ ROOT = "wearmeter"
 
 @dataclass
 class Device:
-    """`sequence` is that of the message on its way, or of the last one acknowledged; `due_at` that of the next."""
+    """`sequence` is that of the message on its way, or of the last one acknowledged; `due_at` that of the next.
+
+    `begun_at` is when it was said first, `sent_at` when last.
+    """
 
     name: str
     nonce: int = 0
     sequence: int = 0
     payload: bytes = b""
+    begun_at: float = 0.0
     sent_at: float = 0.0
     waits: bool = False
     due_at: float = 0.0
@@ -41,8 +45,10 @@ class Swarm:
     """
 
     def __init__(
-        self, port: int, names: list[str], message: Callable[[Device, int], bytes], patience_s: float = 2.0
-    ) -> None:
+        self, port: int, names: list[str], message: Callable[[Device, int], bytes], patience_s: float = 2.0,
+        name: str = "swarm",
+    ) -> None:  # fmt: skip
+        self.name = name
         self.devices = {name: Device(name) for name in names}
         self.resent = 0
         self._message = message
@@ -51,11 +57,17 @@ class Swarm:
         self._packet = 0
         self._in = bytearray()
         self._out = bytearray()
+        self._connect(port)
+        self._turn(0.2)
+
+    def _connect(self, port: int) -> None:
+        """Connect and subscribe to what the relays say. Raises OSError."""
+        self._in.clear()
+        self._out.clear()
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._put(0x10, b"\x00\x04MQTT\x04\x02\x00\x00" + _text("swarm"))
+        self._put(0x10, b"\x00\x04MQTT\x04\x02\x00\x00" + _text(self.name))
         self._put(0x82, b"\x00\x01" + _text(f"{ROOT}/+/down") + b"\x00")
-        self._turn(0.2)
 
     def close(self) -> None:
         self._socket.close()
@@ -72,6 +84,26 @@ class Swarm:
                     device.sent_at = time.monotonic()
             self._turn(0.05)
 
+    def come_back(self, about: bytes, timeout_s: float = 60.0) -> float:
+        """Every device says its status, its description and a report at once, as after an outage.
+
+        Returns the seconds until each is welcomed and its report acknowledged. Raises TimeoutError.
+        """
+        began = time.monotonic()
+        for device in self.devices.values():
+            self._say_status(device)
+            self._publish(device, "about", about)
+            device.sequence = 1
+            device.payload = self._message(device, 1)
+            device.waits, device.sent_at = True, time.monotonic()
+            self._publish(device, "up", device.payload)
+            self._turn(0.0)
+        while any(device.waits or not device.welcomed for device in self.devices.values()):
+            if time.monotonic() - began > timeout_s:
+                raise TimeoutError("not every device has come back")
+            self._turn(0.01)
+        return time.monotonic() - began
+
     def run(self, until: Callable[[], bool], gap_s: float = 0.0) -> None:
         """Each device sends every `gap_s`, but not before the last is acknowledged, until `until()`."""
         now = time.monotonic()
@@ -86,7 +118,8 @@ class Swarm:
                 elif now >= device.due_at:
                     device.sequence += 1
                     device.payload = self._message(device, device.sequence)
-                    device.waits, device.sent_at, device.due_at = True, now, now + gap_s
+                    device.waits, device.due_at = True, now + gap_s
+                    device.begun_at = device.sent_at = now
                     self._publish(device, "up", device.payload)
             self._turn(0.002)
 
@@ -174,7 +207,7 @@ class Swarm:
             device.welcomed = True
         elif fields[1] == wire.ACK and device.waits and fields[5] == device.sequence:
             device.waits = False
-            device.latencies_s.append(now - device.sent_at)
+            device.latencies_s.append(now - device.begun_at)
 
 
 def _text(text: str) -> bytes:

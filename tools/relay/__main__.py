@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tools.relay import logs
 from tools.relay.accounts.skill import open_skill
-from tools.relay.commands import customers, devices, options
+from tools.relay.commands import customers, devices, doubts, options, upkeep
 from tools.relay.pages.web import application
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
@@ -34,7 +34,7 @@ def cli(settings: str | None) -> None:
 @options.settings(*options.ALL)
 def run(settings: Settings) -> None:
     """Run until interrupted."""
-    logs.configure()
+    logs.configure(settings.log_level)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -61,7 +61,7 @@ def serve_skill(settings: Settings, port: int) -> None:
     uvicorn.run(application(skill), host="127.0.0.1", port=port, log_level="warning")
 
 
-for added in (*devices.COMMANDS, *customers.COMMANDS):
+for added in (*devices.COMMANDS, *doubts.COMMANDS, *customers.COMMANDS, *upkeep.COMMANDS):
     cli.add_command(added)
 
 

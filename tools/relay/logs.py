@@ -23,14 +23,14 @@ def logger(name: str) -> Any:
     )
 
 
-def configure() -> None:
-    """Send all that this process logs to its standard error."""
+def configure(level: str = "info") -> None:
+    """Send what this process logs from `level` on to its standard error."""
     look: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if sys.stderr.isatty():
         look = structlog.dev.ConsoleRenderer(repr_native_str=True)  # what a device said cannot move the cursor
     steps = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, look]
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_ALL, processors=steps))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for noisy in ("httpx", "alembic", "uvicorn"):
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    for noisy in ("httpx", "httpcore", "alembic", "uvicorn", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -16,7 +16,7 @@ from tools.relay.accounts.accounts import routes_for
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
 from tools.relay.delivery.delivery import Delivery
-from tools.relay.intake.mqtt import Arrival, MqttEdge
+from tools.relay.intake.edge import Arrival, open_edge
 from tools.relay.intake.worker import Worker
 from tools.relay.pages.web import Server, serve_pages
 from tools.relay.settings import Clock, Settings
@@ -70,22 +70,23 @@ class Relay:
         self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
-        self.mqtt = MqttEdge(self.settings, self._arrivals.put)
+        self.mqtt = open_edge(self.settings, self._arrivals.put)
         self.store = Store(self.settings.store, self.clock, self.settings.gap_wait_s)
         self.fleet = Fleet(self.store)
-        self.web: Server | None = None
-        if self.settings.web is not None:
-            self.web = serve_pages(self.store, self.settings, self.clock)
         self.delivery: Delivery | None = None
         routes = routes_for(self.settings, self.store, self.clock)
         if self.settings.deliver and routes is not None:
             self.delivery = Delivery(self.settings, self.store, routes, self.clock, self._stopping)
-            self._supervisor.start("relay-delivery", self.delivery.run)
         wake = self.delivery.wake if self.delivery is not None else lambda: None
         self._worker = Worker(
             self.store, self.fleet, self.mqtt, self._arrivals, self.clock, self.settings.command_resend_s,
             self._stopping, wake,
         )  # fmt: skip
+        self.web: Server | None = None
+        if self.settings.web is not None:
+            self.web = serve_pages(self.store, self.settings, self.clock, self.health)
+        if self.delivery is not None:
+            self._supervisor.start("relay-delivery", self.delivery.run)
         self._supervisor.start("relay-store", self._worker.run)
         self.mqtt.start()
         metrics.WAITING.set_function(self._arrivals.qsize)

@@ -39,7 +39,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    broker: str = Field(default="127.0.0.1:1883", description="MQTT broker, HOST:PORT.")
+    broker: str = Field(
+        default="127.0.0.1:1883", description="MQTT broker, HOST:PORT, or NATS servers, nats://HOST:PORT,HOST:PORT,..."
+    )
     broker_user: str | None = Field(default=None, description="User name at the broker.")
     broker_password: str | None = _secret("Password at the broker.")
     broker_ca: str | None = Field(
@@ -94,6 +96,9 @@ class Settings(BaseModel):
     web: str | None = Field(default=None, description="Serve the pages and the metrics at HOST:PORT.")
     web_token: str | None = _secret("What somebody must know to read them, at least 16 characters.")
     operators: str | None = _secret("Who may act on the pages: NAME:TOKEN, several comma-separated.")
+    log_level: Literal["debug", "info", "warning"] = Field(
+        default="info", description="What is logged: debug has each message and the fate of each event."
+    )
     deliver: bool = Field(
         default=True, description="Send the queue to the gateway; without it, this process leaves that to another."
     )

@@ -32,6 +32,8 @@ WANTED = (
     Package("mosquitto", "mosquitto", "tests against a second broker"),
     Package("postgresql", "initdb", "tests of the relay on a cluster of their own"),
     Package("chromium", "chromium", "tests of the relay's pages in a real browser"),
+    Package("openjdk-17-jre-headless", "java", "checks of the protocol's specification"),
+    Package("nats-server", "nats-server", "tests of the relay on a JetStream cluster"),
 )
 
 

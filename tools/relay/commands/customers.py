@@ -15,7 +15,9 @@ from tools.relay.settings import Settings
 @options.settings("store")
 def claim_code(settings: Settings, device: str) -> None:
     """Print a new claim code for the label of DEVICE; the one before is void."""
-    click.echo(Fleet(options.open_store(settings)).new_code(device))
+    store = options.open_store(settings)
+    click.echo(Fleet(store).new_code(device))
+    options.note(store, "claim-code", device, "")
 
 
 @click.command()
@@ -24,10 +26,13 @@ def claim_code(settings: Settings, device: str) -> None:
 @options.settings("store", "region")
 def claim(settings: Settings, customer: str, code: str) -> None:
     """CUSTOMER, as Login with Amazon names them, has the device with this CODE."""
+    store = options.open_store(settings)
     try:
-        click.echo(f"{Fleet(options.open_store(settings)).claim(customer, code, settings.region)} is theirs")
+        device = Fleet(store).claim(customer, code, settings.region)
     except ClaimRefused as error:
         raise click.UsageError(str(error)) from error
+    options.note(store, "claim", device, "")
+    click.echo(f"{device} is theirs")
 
 
 @click.command()
@@ -38,6 +43,7 @@ def release(settings: Settings, device: str) -> None:
     store = options.open_store(settings)
     options.known(store, device)
     Fleet(store).release(device)
+    options.note(store, "release", device, "")
 
 
 @click.command()
@@ -47,7 +53,10 @@ def release(settings: Settings, device: str) -> None:
 @options.settings("store")
 def replenish(settings: Settings, model: str, instance: str, dash_id: str) -> None:
     """Amazon gave DASH_ID for consumable INSTANCE of MODEL; owners' Alexas are told."""
-    click.echo(f"{Fleet(options.open_store(settings)).replenish(model, instance, dash_id)} devices reported to Alexa")
+    store = options.open_store(settings)
+    told = f"{Fleet(store).replenish(model, instance, dash_id)} devices reported to Alexa"
+    options.note(store, "replenish", None, f"{model} {instance}: {told}")
+    click.echo(told)
 
 
 @click.command("new-key")
@@ -60,7 +69,10 @@ def new_key() -> None:
 @options.settings(*options.ACCOUNT)
 def rotate_keys(settings: Settings) -> None:
     """Encrypt every token anew with the first of the keys."""
-    click.echo(f"{options.accounts(settings).rotate_keys()} customers")
+    accounts = options.accounts(settings)
+    told = f"{accounts.rotate_keys()} customers"
+    options.note(accounts.store, "rotate-keys", None, told)
+    click.echo(told)
 
 
 COMMANDS = (claim_code, claim, release, replenish, new_key, rotate_keys)

@@ -39,7 +39,9 @@ def command(settings: Settings, device: str, operation: str, instance: str | Non
         # The device speaks of a new part only once its replacement cannot be undone: one to undo is not yet known here.
         arguments = [consumable, generation + (operation == "undo")]
     code = {"replaced": wire.REPLACED, "undo": wire.UNDO, "report": wire.REPORT_NOW}[operation]
-    click.echo(f"command {store.add_command(device, code, arguments)} waits for {device}")
+    number = store.add_command(device, code, arguments)
+    options.note(store, operation, device, f"command {number} {instance or ''}".strip())
+    click.echo(f"command {number} waits for {device}")
 
 
 @click.command("send-now")
@@ -49,7 +51,9 @@ def send_now(settings: Settings, device: str) -> None:
     """Tell Alexa again what is known of DEVICE, and ask it for a fresh report if it is online."""
     store = options.open_store(settings)
     row = options.known(store, device)
-    click.echo(f"{Fleet(store).send_now(device)} events queued")
+    told = f"{Fleet(store).send_now(device)} events queued"
+    options.note(store, "send-now", device, told)
+    click.echo(told)
     if row.online:
         store.add_command(device, wire.REPORT_NOW, [])
         click.echo(f"{device} is asked for a report")
@@ -63,7 +67,9 @@ def replay(settings: Settings, device: str) -> None:
     store = options.open_store(settings)
     options.known(store, device)
     again, stay = Fleet(store).replay(device)
-    click.echo(f"{again} events queued again, {stay} overtaken")
+    told = f"{again} events queued again, {stay} overtaken"
+    options.note(store, "replay", device, told)
+    click.echo(told)
 
 
 @click.command("test-device")
@@ -72,7 +78,9 @@ def replay(settings: Settings, device: str) -> None:
 @options.settings("store")
 def test_device(settings: Settings, device: str, off: bool) -> None:
     """Mark DEVICE as a test device: its events never reach the real gateway."""
-    Fleet(options.open_store(settings)).mark_test(device, not off)
+    store = options.open_store(settings)
+    Fleet(store).mark_test(device, not off)
+    options.note(store, "customer" if off else "test", device, "")
 
 
 @click.command()
@@ -83,7 +91,9 @@ def name(settings: Settings, device: str, name: str) -> None:
     """Call DEVICE by this NAME in Alexa."""
     if not 1 <= len(name) <= 128:
         raise click.UsageError("NAME has 1 to 128 characters")
-    Fleet(options.open_store(settings)).name(device, name)
+    store = options.open_store(settings)
+    Fleet(store).name(device, name)
+    options.note(store, "name", device, name)
 
 
 @click.command()

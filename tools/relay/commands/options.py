@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -63,6 +64,11 @@ def open_store(settings: Settings) -> Store:
         return Store(settings.store, time.time)
     except SQLAlchemyError as error:
         raise click.ClickException(f"the store cannot be opened: {str(error).splitlines()[0]}") from error
+
+
+def note(store: Store, action: str, device: str | None, detail: str) -> None:
+    """Write into the audit log that whoever is at the command line has done this. No customer is ever named there."""
+    store.note(f"cli:{getpass.getuser()}", action, device, detail)
 
 
 def known(store: Store, device: str) -> Any:

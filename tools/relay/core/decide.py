@@ -110,7 +110,7 @@ def decide(
     if isinstance(message, Unreadable):
         return _aside(state, epoch, first, message, message.reason, now_s)
     reason = bounds.impossible(message, now_s)
-    if not reason and state is None and device.epoch is not None and device.status_epoch not in (None, message.epoch):
+    if not reason and not trusted and state is None and _is_foreign(device, message.epoch):
         reason = "epoch is neither known nor that of the latest status"
     if reason:
         return _aside(state, epoch, first, message, reason, now_s)
@@ -145,6 +145,10 @@ def gaps_over(device: Device, state: Epoch, epoch_number: int, now_s: int, gap_w
     if current:
         _tell_all(epoch, device, decision)
     return decision
+
+
+def _is_foreign(device: Device, epoch: int) -> bool:
+    return device.epoch is not None and device.status_epoch not in (None, epoch)
 
 
 def _aside(

@@ -6,33 +6,20 @@ An arriving message is acknowledged to the broker only when its `done` is called
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tools.relay import logs
-from tools.relay.core.wire import DEVICE_ID
+from tools.relay.intake.edge import KINDS, Arrival, arrival
 from tools.relay.settings import Settings
 
 log = logs.logger(__name__)
-KINDS = ("up", "status", "about")
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A payload on a device's topic of one of KINDS, or `stray` on another; `done()` acknowledges it to the broker."""
-
-    kind: str
-    device: str
-    topic: str
-    payload: bytes
-    done: Callable[[], None]
 
 
 class MqttEdge:
-    """Calls `on_arrival`, in the network's thread, for each message. Raises ValueError for a broker not HOST:PORT."""
+    """An edge (see edge.py) on an MQTT broker. Raises ValueError for an address that is not HOST:PORT."""
 
     def __init__(self, settings: Settings, on_arrival: Callable[[Arrival], None]) -> None:
         self.root = settings.topic_root
@@ -103,6 +90,4 @@ class MqttEdge:
         def done() -> None:
             client.ack(message.mid, message.qos)
 
-        parts = message.topic[len(self.root) + 1 :].split("/")
-        kind = parts[-1] if len(parts) == 2 and DEVICE_ID.fullmatch(parts[0]) else "stray"
-        self.on_arrival(Arrival(kind, parts[0], message.topic, message.payload, done))
+        self.on_arrival(arrival(self.root, message.topic, message.payload, done))

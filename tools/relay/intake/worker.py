@@ -18,7 +18,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from tools.relay import logs, metrics
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
-from tools.relay.intake.mqtt import Arrival, MqttEdge
+from tools.relay.intake.edge import Arrival, Edge
+from tools.relay.intake.story import Story
 from tools.relay.settings import Clock
 from tools.relay.store.acceptance import DEFERRED, Item, Outcome
 from tools.relay.store.store import Store
@@ -39,7 +40,7 @@ class Worker:
     """`run` works until `stopping` is set. `wake` is called when something may have been queued to Alexa."""
 
     def __init__(
-        self, store: Store, fleet: Fleet, edge: MqttEdge, arrivals: queues.Queue[Arrival], clock: Clock,
+        self, store: Store, fleet: Fleet, edge: Edge, arrivals: queues.Queue[Arrival], clock: Clock,
         command_resend_s: float, stopping: threading.Event, wake: Callable[[], None],
     ) -> None:  # fmt: skip
         self.store = store
@@ -54,13 +55,14 @@ class Worker:
         self._command_resend_s = command_resend_s
         self._stopping = stopping
         self._wake = wake
+        self._story = Story()
 
     def run(self) -> None:
         asked_at = ended_at = 0.0
         while not self._stopping.is_set():
             self.turned_at = time.monotonic()
             try:
-                self._process(self._take())
+                self.process(self._take())
                 if self.edge.connected and time.monotonic() - asked_at >= COMMANDS_EVERY_S:
                     asked_at = time.monotonic()
                     self._persist(lambda: self._send_commands(None))
@@ -82,7 +84,7 @@ class Worker:
             pass
         return arrivals
 
-    def _process(self, arrivals: list[Arrival]) -> None:
+    def process(self, arrivals: list[Arrival]) -> None:
         """Store and answer. A broker is not kept waiting for what failed: the devices send again what has no answer."""
         try:
             self._store(arrivals)
@@ -145,6 +147,7 @@ class Worker:
         metrics.COMMIT_MESSAGES.observe(len(batch))
         for (arrival, (device, _, message)), outcome in zip(batch, outcomes, strict=True):
             self._tell(arrival, outcome)
+            self._story.said(device, message, outcome)
             if outcome.nonce is not None:
                 ack = wire.encode_ack(outcome.nonce, int(self._clock()), message.epoch, message.sequence)
                 self.edge.send(device, ack)
@@ -163,7 +166,10 @@ class Worker:
         now_s = int(self._clock())
         online = []
         for (device, status), held in zip(said, welcomes, strict=True):
-            if held is not None:
+            if isinstance(status, wire.Offline) or held is None:
+                self._story.gone(device)
+            else:
+                self._story.connected(device, status, held)
                 online.append(device)
                 payload = wire.encode_welcome(status.nonce, now_s, held.epoch, held.have_sequence, held.about_crc)
                 self.edge.send(device, payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from tools.relay.pages.site import Site
 from tools.relay.pages.view import View
 from tools.relay.settings import Clock, Settings
 from tools.relay.store.store import Store
+from tools.relay.supervisor import Health
 
 MAX_DIRECTIVE_BYTES = 65536
 _HEADERS = {
@@ -98,11 +100,27 @@ class Server:
             self._view.close()
 
 
-def serve_pages(store: Store, settings: Settings, clock: Clock) -> Server:
-    """Serve the pages of a store at `settings.web`; the server is started. Raises ValueError."""
+def health_routes(health: Callable[[], Health]) -> list[Route]:
+    """Return /healthz, 503 for a relay to be started again, and /readyz, 503 while it can take nothing; for anyone."""
+
+    async def live(request: Request) -> Response:
+        found = health()
+        return JSONResponse({"live": found.live, "reasons": found.reasons}, 200 if found.live else 503)
+
+    async def ready(request: Request) -> Response:
+        found = health()
+        return JSONResponse({"ready": found.ready, "reasons": found.reasons}, 200 if found.ready else 503)
+
+    return [Route("/healthz", live), Route("/readyz", ready)]
+
+
+def serve_pages(store: Store, settings: Settings, clock: Clock, health: Callable[[], Health]) -> Server:
+    """Serve the pages of a store and a relay's health at `settings.web`; the server is started. Raises ValueError."""
     assert settings.web is not None
     view = View(store, clock)
-    server = Server(pages(view, settings.web_token or "", clock, store, settings.operators), settings.web, view)
+    app = pages(view, settings.web_token or "", clock, store, settings.operators)
+    app.router.routes[:0] = health_routes(health)
+    server = Server(app, settings.web, view)
     server.start()
     return server
 

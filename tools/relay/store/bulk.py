@@ -99,5 +99,22 @@ def _unnest(table: Table, columns: Names) -> str:
     return f"unnest({', '.join(f'%s::{each}[]' for each in types)}) AS k({', '.join(columns)})"
 
 
-def _arrays(rows: Rows) -> tuple[list[Any], ...]:
-    return tuple(list(column) for column in zip(*rows, strict=True))
+def _arrays(rows: Rows) -> tuple[str, ...]:
+    """The columns of the rows as array literals: psycopg's own, one item at a time, took a third of a batch's time."""
+    return tuple(_literal(column) for column in zip(*rows, strict=True))
+
+
+def _literal(values: tuple[Any, ...]) -> str:
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds <= {int, bool, float}:
+        items = ["NULL" if value is None else str(value) for value in values]
+    elif kinds <= {bytes, memoryview}:
+        items = ["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]
+    else:
+        items = ["NULL" if value is None else _quoted(value) for value in values]
+    return "{" + ",".join(items) + "}"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

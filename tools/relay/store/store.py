@@ -21,13 +21,27 @@ from tools.relay.core import wire
 from tools.relay.settings import Clock
 from tools.relay.store import acceptance, bulk, migrations
 from tools.relay.store.acceptance import Batch, Item, Outcome, Welcome, queued
-from tools.relay.store.schema import audit, commands, counters, devices, messages, queue, usage
+from tools.relay.store.schema import (
+    audit,
+    commands,
+    counters,
+    devices,
+    epochs,
+    messages,
+    quarantine,
+    queue,
+    usage,
+)
 
 QUEUED, SENT, DEAD = "queued", "sent", "dead"  # of an event
 NEW, LINKED, REVOKED = "new", "linked", "revoked"  # of a customer
 _DEVICE = select(devices).where(devices.c.device == bindparam("device")).with_for_update()
 SENSOR_EVENTS = (core.CONSUMED, core.REPLACED)
-__all__ = ["Command", "Outcome", "Store", "Welcome", "queued", "upsert"]
+__all__ = ["Command", "Outcome", "Refusal", "Store", "Welcome", "queued", "upsert"]
+
+
+class Refusal(Exception):
+    """What was asked for cannot be done; the text says why."""
 
 
 class Command(NamedTuple):
@@ -99,6 +113,35 @@ class Store:
             batch.write()
             _count(connection, {core.ASIDE: 1})
             return Outcome(core.ASIDE, reason, batch.rows[device]["nonce"])
+
+    def readmit(self, number: int) -> str:
+        """Accept the message kept aside under this number after all. Returns its device. Raises Refusal."""
+        found = self.rows(quarantine, id=number)
+        if not found:
+            raise Refusal(f"no message is kept aside under {number}")
+        row = found[0]
+        try:
+            message = wire.decode_up(row.payload)
+        except wire.Refused as error:
+            raise Refusal(f"it is no message: {error}") from error
+        if isinstance(message, wire.Unreadable):
+            raise Refusal(f"it cannot be read: {message.reason}")
+        (outcome,) = self.accept([(row.device, row.payload, message)], trusted=True)
+        if outcome.verdict != core.ACCEPTED:
+            (held,) = self.rows(quarantine, id=number)
+            raise Refusal(f"it cannot be accepted: {outcome.reason or held.reason}")
+        with self.begin() as connection:
+            connection.execute(quarantine.delete().where(quarantine.c.id == number))
+        return str(row.device)
+
+    def reset(self, device: str) -> int:
+        """Forget what is believed of a device; its messages and usage stay. Returns of how many epochs."""
+        with self.begin() as connection:
+            self.lock(connection, device)
+            forgotten = connection.execute(epochs.delete().where(epochs.c.device == device)).rowcount
+            fresh = {"sampled_s": None, "next_sequence": None}
+            connection.execute(devices.update().where(devices.c.device == device).values(**fresh))
+            return forgotten
 
     def end_waits(self) -> int:
         """Tell what waited for messages that are not expected any more. Returns how many epochs were looked at."""
