@@ -88,7 +88,7 @@ def chosen():
 
 def watch(board):
     """Begin to watch the motors, before the rest is imported; None where nobody knows which."""
-    import wm_first
+    import wm_first  # type: ignore[import-not-found]
 
     try:
         return wm_first.begin(board)
@@ -110,7 +110,7 @@ def main():
             import board
 
             early = watch(board)
-            from wm_count import run
+            from wm_count import run  # type: ignore[import-not-found]
         except Exception as error:
             wrong = repr(error)
             for name in list(sys.modules):

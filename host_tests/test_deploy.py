@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,7 +176,8 @@ class Bridge:
     def _serve(self) -> None:
         client: socket.socket | None = None
         while not self._over.is_set():
-            ready, _, _ = select.select([client or self._server, self._terminal], [], [], 0.05)
+            watched: list[Any] = [client or self._server, self._terminal]
+            ready, _, _ = select.select(watched, [], [], 0.05)
             if self._server in ready:
                 client, _ = self._server.accept()
             if self._terminal in ready:

@@ -8,10 +8,7 @@ import pytest
 
 from tools.model.checker import HERE, Unavailable
 from tools.model.trace import Step, read, refusals
-from tools.relay.testing import DUST_FILTER
 
-PART = 0  # the place of the part whose use is traced; the other only takes sequence numbers
-CONSUMABLE = DUST_FILTER[0]
 SAMPLES = sorted((HERE / "traces").glob("*.jsonl"))
 
 

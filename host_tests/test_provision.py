@@ -93,7 +93,7 @@ def test_each_mistake_is_named_with_file_field_value_and_what_is_allowed(tmp_pat
     assert "no.pem: not a certificate" in refused(tls_config(ca="no.pem"))
     assert "expired on" in refused(tls_config(ca="old.pem"))
     assert "No such file" in refused(tls_config(ca="nowhere.pem"))
-    assert "port is 0, allowed: a whole number from 1" in refused(tls_config(port=0))
+    assert "port is 0, allowed: a whole number from 1 to 65535" in refused(tls_config(port=0))
     without_ca = tls_config()
     del without_ca["broker"]["ca"]
     assert "ca is missing" in refused(without_ca)
@@ -204,8 +204,12 @@ def test_one_unit_from_bare_board_to_sealed_without_a_secret_in_ps_or_output(
             # From here on the prompt answers nobody, until a button is held while the power comes on.
             real = Device.lines
 
+            def replug() -> None:
+                board.unplug()
+                board.plug_in()
+
             def lines(*words: Any, **named: Any) -> Any:
-                threading.Timer(0.5, lambda: (board.unplug(), board.plug_in())).start()
+                threading.Timer(0.5, replug).start()
                 return real(*words, **named)
 
             monkeypatch.setattr(Device, "lines", lines)

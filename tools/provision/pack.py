@@ -42,14 +42,20 @@ class FileError(ValueError):
     """A file cannot be used; the text is one line that names file, field, value and what is allowed."""
 
 
-def _text(low: int, high: int) -> Any:
-    return Annotated[StrictStr, Field(min_length=low, max_length=high)]
-
-
-def _whole(low: int, high: int) -> Any:
-    return Annotated[StrictInt, Field(ge=low, le=high)]
-
-
+# Types of fields, by their range.
+Text0To64 = Annotated[StrictStr, Field(min_length=0, max_length=64)]
+Text1To16 = Annotated[StrictStr, Field(min_length=1, max_length=16)]
+Text1To32 = Annotated[StrictStr, Field(min_length=1, max_length=32)]
+Text1To64 = Annotated[StrictStr, Field(min_length=1, max_length=64)]
+Text1To128 = Annotated[StrictStr, Field(min_length=1, max_length=128)]
+Text1To253 = Annotated[StrictStr, Field(min_length=1, max_length=253)]
+Whole0To255 = Annotated[StrictInt, Field(ge=0, le=255)]
+Whole0To10000 = Annotated[StrictInt, Field(ge=0, le=10000)]
+Whole0To100000 = Annotated[StrictInt, Field(ge=0, le=100000)]
+Whole1To24 = Annotated[StrictInt, Field(ge=1, le=24)]
+Whole1To255 = Annotated[StrictInt, Field(ge=1, le=255)]
+Whole1To65535 = Annotated[StrictInt, Field(ge=1, le=65535)]
+Whole1To100000 = Annotated[StrictInt, Field(ge=1, le=100000)]
 Level = Annotated[StrictInt, Field(ge=0, le=1)]
 
 
@@ -60,9 +66,9 @@ class _Strict(BaseModel):
 class Color(_Strict):
     """What a NeoPixel lights in, 0 to 255 each."""
 
-    red: _whole(0, 255)
-    green: _whole(0, 255)
-    blue: _whole(0, 255)
+    red: Whole0To255
+    green: Whole0To255
+    blue: Whole0To255
 
 
 class Led(_Strict):
@@ -76,8 +82,8 @@ class Led(_Strict):
 class Band(_Strict):
     """From a power of `from` (in the driver's unit) a second counts `permille` thousandths."""
 
-    from_: _whole(0, 100000) = Field(alias="from")
-    permille: _whole(0, 10000)
+    from_: Whole0To100000 = Field(alias="from")
+    permille: Whole0To10000
 
 
 # The fields that a driver has beside its signal, and the highest value of its thresholds.
@@ -92,7 +98,7 @@ DRIVERS = ("level", "current", "mains", "tachometer", "hardware")
 class Input(_Strict):
     """One run-time input."""
 
-    name: _text(1, 16)
+    name: Text1To16
     driver: Literal["level", "current", "mains", "tachometer", "hardware"]
     signal: StrictStr
     active: Level | None = None
@@ -150,23 +156,23 @@ class Consumable(_Strict):
     """One wearing part. `id` is its own for ever: its counts are kept under it. Without a button, a replacement can
     only come from the relay."""
 
-    id: _whole(1, 255)
-    instance: _text(1, 64)
+    id: Whole1To255
+    instance: Text1To64
     input: StrictStr
     button: Button | None = None
-    rated_life_h: _whole(1, 100000)
-    replenishment_id: _text(1, 128) | None = None
-    names: Annotated[dict[str, _text(1, 128)], Field(min_length=1)]
+    rated_life_h: Whole1To100000
+    replenishment_id: Text1To128 | None = None
+    names: Annotated[dict[str, Text1To128], Field(min_length=1)]
 
 
 class Product(_Strict):
     """What a product is: its inputs and consumables."""
 
     schema_: Literal[2] = Field(alias="schema")
-    model: _text(1, 64)
-    manufacturer: _text(1, 64)
-    description: _text(1, 128)
-    max_on_h: _whole(1, 24) = 6
+    model: Text1To64
+    manufacturer: Text1To64
+    description: Text1To128
+    max_on_h: Whole1To24 = 6
     powered_with_motor: bool = False
     led: Led
     inputs: Annotated[list[Input], Field(min_length=1, max_length=8)]
@@ -204,22 +210,22 @@ class Product(_Strict):
 class Wifi(_Strict):
     """The house's network."""
 
-    ssid: _text(1, 32)
+    ssid: Text1To32
     password: Annotated[SecretStr, Field(min_length=8, max_length=63)] | None = None
 
 
 class Broker(_Strict):
     """The maker's broker. `ca`, `client_cert`, `client_key`: DER. Plain TCP only where the file says so."""
 
-    host: _text(1, 253)
-    port: _whole(1, 65535) | None = None
+    host: Text1To253
+    port: Whole1To65535 | None = None
     transport: Literal["tls", "psk", "plain"] = "tls"
     ca: bytes | None = None
     client_cert: bytes | None = None
     client_key: bytes | None = Field(default=None, repr=False)
-    user: _text(1, 128) | None = None
+    user: Text1To128 | None = None
     password: Annotated[SecretStr, Field(min_length=1, max_length=128)] | None = None
-    psk_identity: _text(1, 64) | None = None
+    psk_identity: Text1To64 | None = None
     psk_key: SecretStr | None = None
 
     @model_validator(mode="after")
@@ -243,10 +249,10 @@ class Config(_Strict):
     schema_: Literal[2] = Field(alias="schema")
     wifi: Wifi
     broker: Broker
-    topic_root: _text(1, 64) = "wearmeter"
+    topic_root: Text1To64 = "wearmeter"
     device: Annotated[StrictStr, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
-    serial: _text(0, 64) = ""
-    ntp_host: _text(1, 253) | None = None
+    serial: Text0To64 = ""
+    ntp_host: Text1To253 | None = None
 
     @field_validator("topic_root")
     @classmethod
@@ -270,16 +276,8 @@ def _shown(value: Any) -> str:
 
 
 _ALLOWED = {
-    "greater_than_equal": "a whole number from {ge}",
-    "less_than_equal": "a whole number up to {le}",
-    "int_type": "a whole number",
-    "string_type": "a text",
-    "string_too_short": "a text of at least {min_length} characters",
-    "string_too_long": "a text of at most {max_length} characters",
     "string_pattern_mismatch": "letters, digits, _ and -",
     "literal_error": "{expected}",
-    "too_short": "at least {min_length}",
-    "too_long": "at most {max_length}",
     "model_type": "an object with fields",
     "list_type": "a list",
     "dict_type": "an object of texts",
@@ -305,7 +303,7 @@ def _line(where: str, model: type[BaseModel], error: ValidationError) -> str:
         return f"{where}{way} is unknown, allowed: {', '.join(_fields(model, first['loc'][:-1]))}"
     secret = first["loc"] and first["loc"][-1] in _SECRETS
     value = "(secret)" if secret else _shown(first["input"])
-    allowed = _ALLOWED.get(kind, first["msg"]).format(**context)
+    allowed = _ALLOWED.get(kind, "").format(**context) or _range(model, first["loc"]) or first["msg"]
     return f"{where}{way} is {value}, allowed: {allowed}"
 
 
@@ -317,6 +315,34 @@ def _fields(model: Any, way: Iterable[Any]) -> list[str]:
         annotation = model.model_fields[step].annotation
         model = next(found for found in _models(annotation))
     return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+def _range(model: Any, way: tuple[Any, ...]) -> str:
+    """What a field allows, by its bounds: "a whole number from 1 to 24"; "" where it has none."""
+    names = [step for step in way if isinstance(step, str)]
+    for step in names[:-1]:
+        model = next(iter(_models(model.model_fields[step].annotation)), model)
+    field = {info.alias or name: info for name, info in model.model_fields.items()}.get(names[-1])
+    found: dict[str, Any] = {}
+    for note in _notes(field):
+        for key in ("ge", "le", "min_length", "max_length"):
+            if getattr(note, key, None) is not None:
+                found.setdefault(key, getattr(note, key))
+    if "ge" in found:
+        return f"a whole number from {found['ge']} to {found['le']}"
+    what = "a list" if field is not None and "list[" in str(field.annotation) else "a text"
+    unit = "items" if what == "a list" else "characters"
+    return f"{what} of {found['min_length']} to {found['max_length']} {unit}" if "max_length" in found else ""
+
+
+def _notes(item: Any) -> Iterable[Any]:
+    """All constraints on a field, and on what its annotation is made of."""
+    for note in (*getattr(item, "metadata", ()), *getattr(item, "__metadata__", ())):
+        yield note
+        yield from getattr(note, "metadata", ())
+    for inner in (getattr(item, "annotation", None), *getattr(item, "__args__", ())):
+        if inner is not None and inner is not item:
+            yield from _notes(inner)
 
 
 def _models(annotation: Any) -> Iterable[Any]:

@@ -66,6 +66,7 @@ class Early:
 
 def _make(board, product, clockwork, attention, item):
     driver, signal, on, off, bands = item
+    source: "object"
     if driver == "level":
         pin = board.level_input(signal, "down" if on else "up")
         source = LevelInput(pin, on, product.max_on_ms, clockwork.ticks_us, clockwork.ticks_diff, attention.prompt)

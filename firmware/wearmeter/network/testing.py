@@ -174,7 +174,7 @@ class Net:
         if broker:
             broker.net = self
         self.connect_error = 0
-        self.datagram = lambda query, address: []
+        self.datagram: "object" = lambda query, address: []
         self.queries = []
         self.made = []
 
@@ -198,7 +198,7 @@ class Net:
 
 def packets(data):
     """Cut bytes into whole MQTT packets: ([(first byte, body)], rest)."""
-    found = []
+    found: "list" = []
     while len(data) >= 2:
         length, at = 0, 1
         while True:

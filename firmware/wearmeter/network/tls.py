@@ -157,9 +157,9 @@ class Psk(_Secure):
             context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
             if not hasattr(context, "psk_identity"):
                 raise Unsupported("transport psk needs MicroPython 1.29 or newer")
-            context.verify_mode = tls.CERT_NONE
+            context.verify_mode = tls.CERT_NONE  # type: ignore[attr-defined]
             context.psk_identity = self._config.psk_identity
-            context.psk_key = self._config.psk_key
+            context.psk_key = self._config.psk_key  # type: ignore[attr-defined]
             self._context = context
         return self._wrap(raw)
 
