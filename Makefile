@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: model bench-relay relay-package help venv setup build demo test bench torture relay lint size deploy monitor status crash calibrate erase-counters provision factory seal clean
+.PHONY: aws bench bench-relay build calibrate clean crash demo deploy erase-counters factory help lint model monitor provision relay relay-package seal setup size status test torture venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-relay: venv ## reports/s and waiting times of 1, 2 and 4 relays, on SQLite
 relay-package: venv ## the relay's wheel and its bill of materials (CycloneDX), into build/dist
 	@$(PY) -m tools.setup.relay_package
 	@$(PY) -m tools.setup.relay_sbom
+
+aws: venv ## the relay's functions for AWS, with all they import: build/dist/wearmeter-relay-lambda.zip
+	@$(PY) -m tools.setup.relay_aws
 
 model: venv ## check the protocol's specification in full, in at most five minutes (needs Java)
 	@$(PY) -m tools.setup.system_packages

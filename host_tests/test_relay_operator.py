@@ -62,7 +62,29 @@ def test_an_operator_acts_by_the_form_and_the_log_tells_who_what_and_why(client:
         assert "bert" in page and "the owner called" in page and "2026-07-01" in page
 
 
-@pytest.mark.parametrize("action", LABELS)
+def test_a_message_kept_aside_is_believed_after_all_by_its_number(client: TestClient, store: Store) -> None:
+    less = report(2, 50, 1, 50, 200, 1, 200)
+    (outcome,) = store.accept([("vacuum1", less, wire.decode_up(less))])
+    (kept,) = store.rows(schema.quarantine)
+    assert outcome.verdict == "aside"
+    mark = sign_in(client, ANNA)
+    for number, status in (("", 400), ("x", 400), (str(kept.id + 1), 400), (str(kept.id), 303)):
+        form = {"action": "readmit", "mark": mark, "number": number, **WHY}
+        assert client.post("/device/vacuum1/act", data=form).status_code == status, number
+    assert not store.rows(schema.quarantine) and store.count(schema.messages) == 2
+    assert [line.detail for line in store.rows(schema.audit)] == [f"the owner called (message {kept.id})"]
+
+
+def test_a_message_of_another_device_is_not_readmitted_here(client: TestClient, store: Store) -> None:
+    for payload in (report(1, 100, 1, 100), report(2, 50, 1, 50)):
+        store.accept([("vacuum2", payload, wire.decode_up(payload))])
+    (kept,) = store.rows(schema.quarantine)
+    form = {"action": "readmit", "number": str(kept.id), **WHY}
+    answer = client.post("/device/vacuum1/act", data=form, headers={"Authorization": f"Bearer {ANNA}"})
+    assert answer.status_code == 400 and len(store.rows(schema.quarantine)) == 1
+
+
+@pytest.mark.parametrize("action", [action for action in LABELS if action != "readmit"])
 def test_each_action_is_done_and_noted(client: TestClient, store: Store, action: str) -> None:
     before = {table.name: store.rows(table) for table in (schema.commands, schema.queue, schema.devices)}
     if action == "customer":
@@ -73,7 +95,7 @@ def test_each_action_is_done_and_noted(client: TestClient, store: Store, action:
     assert answer.status_code == 303
     assert [(line.who, line.action) for line in store.rows(schema.audit)] == [("anna", action)]
     after = {table.name: store.rows(table) for table in (schema.commands, schema.queue, schema.devices)}
-    changed = {"report": "commands", "send-now": "queue", "test": "devices"}.get(action)
+    changed = {"report": "commands", "send-now": "queue", "test": "devices", "reset": "devices"}.get(action)
     assert [name for name in after if after[name] != before[name]] == ([changed] if changed else [])
 
 

@@ -87,7 +87,7 @@ def test_the_pages_and_migrations_are_in_the_package(installed: Path) -> None:
 
 def test_what_the_relay_imports_is_what_its_package_requires() -> None:
     names = {
-        "psycopg": "psycopg",
+        "nats": "nats-py",
         "paho": "paho-mqtt",
         "prometheus_client": "prometheus-client",
         "markupsafe": "jinja2",
@@ -99,8 +99,9 @@ def test_what_the_relay_imports_is_what_its_package_requires() -> None:
                 if name not in sys.stdlib_module_names and name != "tools":
                     imported.add(names.get(name, name.replace("_", "-")))
     required = {name.split()[0] for name in requirements(RELAY / "requirements.in")}
-    # psycopg is loaded by SQLAlchemy by the store's URL, tomli by pydantic-settings on Python 3.10.
-    assert imported | {"psycopg", "tomli"} == required
+    # psycopg is loaded by SQLAlchemy by the store's URL, tomli by pydantic-settings on Python 3.10; boto3 is the AWS
+    # Lambda entry's (tools/relay/aws).
+    assert imported | {"psycopg", "tomli", "boto3"} == required
 
 
 def test_the_hashed_list_is_complete_and_has_the_versions_that_are_tested() -> None:
@@ -179,8 +180,9 @@ def test_the_pages_name_commands_settings_and_files_that_there_are(page: str) ->
         assert name in cli.commands, name
     for name in re.findall(r"\bRELAY_([A-Z_]+)", text):
         assert name.lower() in {*Settings.model_fields, "settings"}, name
-    for option in re.findall(r"`--([a-z-]+)", text):
-        assert option.replace("-", "_") in {*Settings.model_fields, "settings"}, option
+    options = {name for command in (cli, *cli.commands.values()) for part in command.params for name in part.opts}
+    for option in re.findall(r"`(--[a-z-]+)", text):
+        assert option in options, option
     cells = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
     for name in re.findall(r"`([\w/.-]+\.\w+|\w+/)`", " ".join(cells)):
         folder = (RELAY / page).parent

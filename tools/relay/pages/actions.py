@@ -8,7 +8,7 @@ from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
 from tools.relay.pages.access import Person
 from tools.relay.store import schema
-from tools.relay.store.store import Store
+from tools.relay.store.store import Refusal, Store
 
 LABELS = {
     "report": "Ask for a report",
@@ -16,6 +16,8 @@ LABELS = {
     "replay": "Queue dead letters again",
     "test": "Make it a test device",
     "customer": "Make it a customer's device",
+    "reset": "Begin anew with its next message",
+    "readmit": "Believe a message kept aside",
 }
 MAX_REASON = 200
 
@@ -30,16 +32,18 @@ class Actions:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.fleet = fleet = Fleet(store)
-        self._how: dict[str, Callable[[str], str]] = {
-            "report": lambda device: f"command {store.add_command(device, wire.REPORT_NOW, [])}",
-            "send-now": lambda device: f"{fleet.send_now(device)} events queued",
-            "replay": lambda device: "{} events queued again, {} overtaken".format(*fleet.replay(device)),
-            "test": lambda device: self._mark_test(device, True),
-            "customer": lambda device: self._mark_test(device, False),
+        self._how: dict[str, Callable[[str, str], str]] = {
+            "report": lambda device, _: f"command {store.add_command(device, wire.REPORT_NOW, [])}",
+            "send-now": lambda device, _: f"{fleet.send_now(device)} events queued",
+            "replay": lambda device, _: "{} events queued again, {} overtaken".format(*fleet.replay(device)),
+            "test": lambda device, _: self._mark_test(device, True),
+            "customer": lambda device, _: self._mark_test(device, False),
+            "reset": lambda device, _: f"epochs forgotten: {store.reset(device)}",
+            "readmit": self._readmit,
         }
 
-    def do(self, person: Person, action: str, device: str, reason: str) -> None:
-        """Do it and note it. The reason is for whoever reads the log later."""
+    def do(self, person: Person, action: str, device: str, reason: str, number: str = "") -> None:
+        """Do it and note it. The reason is for readers of the log; `number` is that of a message to readmit."""
         if not person.may_act:
             raise ActionRefused("only an operator may do that")
         if action not in self._how:
@@ -49,8 +53,19 @@ class Actions:
             raise ActionRefused("a reason is needed")
         if not self.store.count(schema.devices, device=device):
             raise ActionRefused("no such device has been heard of")
-        result = self._how[action](device)
+        result = self._how[action](device, number.strip())
         self.store.note(person.name, action, device, f"{reason} ({result})")
+
+    def _readmit(self, device: str, number: str) -> str:
+        if not number.isdecimal() or len(number) > 18:
+            raise ActionRefused("the number of the message is needed")
+        if not self.store.count(schema.quarantine, id=int(number), device=device):
+            raise ActionRefused(f"no message of this device is kept aside under {number}")
+        try:
+            self.store.readmit(int(number))
+        except Refusal as error:
+            raise ActionRefused(str(error)) from error
+        return f"message {number}"
 
     def _mark_test(self, device: str, test: bool) -> str:
         self.fleet.mark_test(device, test)

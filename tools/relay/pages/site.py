@@ -120,9 +120,9 @@ class Site:
             return Response("too long\n", 413)
         if person is None or not self._access.is_ours(request, person, form.get("mark", "")):
             return Response("sign in, and use the form on the device's page\n", 403)
-        action, reason = form.get("action", ""), form.get("reason", "")
+        action, reason, number = form.get("action", ""), form.get("reason", ""), form.get("number", "")
         try:
-            await run_in_threadpool(self._actions.do, person, action, device, reason)
+            await run_in_threadpool(self._actions.do, person, action, device, reason, number)
         except ActionRefused as error:
             return Response(f"{error}\n", 403 if not person.may_act else 400)
         except SQLAlchemyError:

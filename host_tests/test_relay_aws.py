@@ -1,0 +1,162 @@
+"""The relay as functions behind AWS IoT Core, on moto's stand-in for SQS and IoT: no account is needed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import cbor2
+import pytest
+from moto import mock_aws
+
+from tools.alexa_gateway.gateway import Gateway
+from tools.relay.aws import handler
+from tools.relay.aws.handler import Deliverer, Intake
+from tools.relay.core import wire
+from tools.relay.settings import Settings
+from tools.relay.store import schema
+from tools.relay.store.store import Store
+from tools.relay.testing import ABOUT, EPOCH, NOW_S, report
+
+pytest_plugins = ["tools.relay.store.stores_for_tests"]
+AWS = Path(handler.__file__).parent
+LOCALES = ["de-DE", "en-GB", "en-US", "es-ES", "es-US", "fr-FR", "it-IT", "ja-JP"]  # where Dash Replenishment is
+STATUS = wire.encode([wire.VERSION, 1, 7, EPOCH, 0, 0, 3, 1, "0.1.0", 1, 0])
+
+
+@pytest.fixture
+def queues(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, str, str]]:
+    """SQS, the URL of the rule's queue and that of the FIFO queue."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        sqs = boto3.client("sqs")
+        said = sqs.create_queue(QueueName="said")["QueueUrl"]
+        due = sqs.create_queue(QueueName="due.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        monkeypatch.setenv("DELIVERY_QUEUE_URL", due)
+        yield sqs, said, due
+
+
+def body(kind: str, payload: bytes, device: str = "vacuum1") -> str:
+    """What template.yaml's rule makes of a message."""
+    return json.dumps({"payload": base64.b64encode(payload).decode(), "topic": f"wearmeter/{device}/{kind}"})
+
+
+def event(*bodies: str) -> dict[str, Any]:
+    return {"Records": [{"messageId": f"m{number}", "body": text} for number, text in enumerate(bodies)]}
+
+
+def taken(sqs: Any, url: str) -> dict[str, Any]:
+    """What is on a queue, as Lambda hands it to a function; it is gone from the queue."""
+    found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]).get("Messages", [])
+    for message in found:
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return {
+        "Records": [
+            {"messageId": message["MessageId"], "body": message["Body"], "attributes": message["Attributes"]}
+            for message in found
+        ]
+    }
+
+
+def test_what_a_device_says_is_stored_answered_and_told_through_the_two_queues(
+    queues: tuple[Any, str, str], store_url: str
+) -> None:
+    sqs, said, due = queues
+    store = Store(store_url, lambda: NOW_S)
+    gateway = Gateway(tokens={"good"})
+    settings = Settings(store=store_url, gateway=gateway.start(), token="good")
+    published: list[tuple[str, bytes]] = []
+    intake = Intake(
+        settings, store, lambda topic, payload: published.append((topic, payload)),
+        lambda device: sqs.send_message(
+            QueueUrl=due, MessageBody=device, MessageGroupId=device, MessageDeduplicationId=device
+        ), lambda: NOW_S,
+    )  # fmt: skip
+    for kind, payload in (("status", STATUS), ("about", wire.encode(ABOUT)), ("up", report(1, 60, 1, 60))):
+        sqs.send_message(QueueUrl=said, MessageBody=body(kind, payload))
+    while records := taken(sqs, said)["Records"]:
+        assert intake.handler({"Records": records}) == {"batchItemFailures": []}
+    answers = [cbor2.loads(payload)[1] for topic, payload in published if topic == "wearmeter/vacuum1/down"]
+    assert (wire.WELCOME in answers, wire.ACK in answers, len(answers)) == (True, True, len(published))
+    woken = taken(sqs, due)
+    assert {record["attributes"]["MessageGroupId"] for record in woken["Records"]} == {"vacuum1"}
+    assert Deliverer(settings, store, lambda: NOW_S).handler(woken) == {"batchItemFailures": []}
+    gateway.stop()
+    store.close()
+    assert [one["event"]["payload"]["usage"]["value"] for one in gateway.accepted] == ["PT1M"]
+
+
+def test_while_the_database_is_away_every_record_stays_on_the_queue(tmp_path: Path) -> None:
+    published: list[Any] = []
+    store = Store(f"sqlite:///{tmp_path}/relay.sqlite3", lambda: NOW_S)
+    intake = Intake(Settings(), store, lambda *message: published.append(message), published.append, lambda: NOW_S)
+    with store.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE devices RENAME TO away")  # "no such table" is an OperationalError
+    found = intake.handler(event(body("status", STATUS), body("up", report(1, 60, 1, 60))))
+    store.close()
+    assert found == {"batchItemFailures": [{"itemIdentifier": "m0"}, {"itemIdentifier": "m1"}]}
+    assert published == []
+
+
+def test_a_record_that_the_rule_did_not_make_hurts_itself_alone(store_url: str) -> None:
+    store = Store(store_url, lambda: NOW_S)
+    intake = Intake(Settings(), store, lambda topic, payload: None, lambda device: None, lambda: NOW_S)
+    strange = ["", "[]", "{}", '{"topic": "wearmeter/vacuum1/up", "payload": "?"}']
+    found = intake.handler(event(*strange, body("up", report(1, 60, 1, 60)), body("up", b"\xff")))
+    held = store.count(schema.messages)
+    store.close()
+    assert [failure["itemIdentifier"] for failure in found["batchItemFailures"]] == ["m0", "m1", "m2", "m3"]
+    assert held == 1
+
+
+def test_a_device_that_still_waits_stays_on_the_queue(store_url: str) -> None:
+    store = Store(store_url, lambda: NOW_S)
+    settings = Settings(store=store_url, gateway="http://127.0.0.1:9", token="good")
+    intake = Intake(settings, store, lambda topic, payload: None, lambda device: None, lambda: NOW_S)
+    intake.handler(event(body("about", wire.encode(ABOUT)), body("up", report(1, 60, 1, 60))))
+    found = Deliverer(settings, store, lambda: NOW_S, limit_s=0.5).handler(event("vacuum1", "vacuum2"))
+    store.close()
+    assert found == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+def test_the_functions_by_their_names_use_the_environment(
+    queues: tuple[Any, str, str], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqs, _, due = queues
+    monkeypatch.setenv("RELAY_STORE", store_url)
+    for cached in (handler._store, handler._intake):
+        cached.cache_clear()
+    found = handler.intake(event(body("status", STATUS), body("up", report(1, 60, 1, 60))), None)
+    handler._store()[1].close()
+    assert found == {"batchItemFailures": []}
+    assert [record["body"] for record in taken(sqs, due)["Records"]] == ["vacuum1"]
+
+
+def test_the_linter_of_aws_has_nothing_to_say_about_the_template() -> None:
+    from cfnlint import lint_file
+
+    assert [str(match) for match in lint_file(AWS / "template.yaml")] == []
+
+
+def test_the_functions_of_the_template_are_there() -> None:
+    from cfnlint.decode import decode
+
+    template, _ = decode(str(AWS / "template.yaml"))
+    for name in ("Intake", "Deliver", "Skill"):
+        module, _, function = template["Resources"][name]["Properties"]["Handler"].rpartition(".")
+        assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+def test_the_skill_is_described_in_each_language_that_can_order() -> None:
+    manifest = json.loads((AWS / "skill.json").read_text())["manifest"]
+    locales = manifest["publishingInformation"]["locales"]
+    assert list(locales) == list(manifest["privacyAndCompliance"]["locales"]) == LOCALES
+    assert all(locale["name"] and locale["description"] for locale in locales.values())
+    assert set(manifest["apis"]["smartHome"]["regions"]) == {"NA", "EU", "FE"}
+    assert manifest["permissions"] == [{"name": "alexa::async_event:write"}]
