@@ -116,8 +116,7 @@ class Batch:
             (row[0], row[1]): row[2] for row in bulk.read(connection, epochs, _KEY[:2], ("state",), pairs)
         }
         self.stored: dict[tuple[str, int, int], bytes] = {
-            (row[0], row[1], row[2]): bytes(row[3])
-            for row in bulk.read(connection, messages, _KEY, ("payload",), keys)
+            (row[0], row[1], row[2]): bytes(row[3]) for row in bulk.read(connection, messages, _KEY, ("payload",), keys)
         }
         self.changed: dict[tuple[str, int], None] = {}
         self._messages: list[tuple[Any, ...]] = []
