@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -13,12 +12,15 @@ from unittest import mock
 
 import pytest
 
-from tools.simulator import timeline
+from tools.setup import boards, bundle
 
 ROOT = Path(__file__).resolve().parents[1]
-BOARDS = sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.py"))
+BOARDS = boards.names()
 CHIPS = [name for name in BOARDS if name != "virtual"]
-SIGNALS = sorted("suction_motor brush_motor motor_current motor_speed filter_button brush_button status_led".split())
+SIGNALS = set("suction_motor brush_motor motor_current motor_speed filter_button brush_button status_led".split())
+# Of the gated clock; a chip without a pulse counter has no use for it.
+METER_CLOCK = "meter_clock"
+WITHOUT_PULSE_COUNTER = {"esp32c3"}
 INTERFACE = {
     "device_id": "()",
     "level_input": "(signal, pull)",
@@ -26,14 +28,16 @@ INTERFACE = {
     "output": "(signal)",
     "pixel": "(signal)",
     "pulse_counter": "(signal)",
-    "start_tick": "(period_ms, callback, number=0)",
+    "pulse_timer": "(signal)",
+    "gated_clock": "(signal, active)",
+    "start_tick": "(period_ms, callback)",
     "watchdog": "(timeout_ms)",
     "reset": "()",
     "reset_cause": "()",
     "station": "()",
-    "sync_ntp": "(host)",
     "set_rtc": "(utc_s)",
-    "second_home": "(key='ledger')",
+    "backup": "(key)",
+    "sealed": "()",
 }
 
 
@@ -61,20 +65,12 @@ DATA_SHEETS = {
 EXCEPTIONS = {("esp32_generic", "status_led"): 2}
 
 
-def facts(name: str) -> dict[str, Any]:
-    return dict(json.loads((ROOT / "boards" / name / "board.json").read_text()))
-
-
 def load(name: str) -> types.ModuleType:
     """The board's module, imported with stand-ins for the chip's modules that fail at any use but naming."""
-    fakes: dict[str, Any] = {module: mock.Mock() for module in ("machine", "network", "esp32", "ntptime")}
-    with mock.patch.dict(sys.modules, fakes), mock.patch.object(sys, "path", [str(ROOT / "boards"), *sys.path]):
-        sys.modules.pop("esp32_common", None)
-        spec = importlib.util.spec_from_file_location("board_" + name, ROOT / "boards" / name / "board.py")
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules.pop("esp32_common", None)
+    fakes: dict[str, Any] = {module: mock.Mock() for module in ("machine", "network", "esp32")}
+    module = types.ModuleType("board")
+    with mock.patch.dict(sys.modules, fakes):
+        exec(compile(boards.source(name), f"board of {name}", "exec"), module.__dict__)
     for fake in fakes.values():
         assert not fake.mock_calls, "it works at import"
     return module
@@ -87,24 +83,31 @@ def test_a_board_has_every_name_of_the_interface_with_its_signature(name: str) -
     for function, signature in INTERFACE.items():
         assert str(inspect.signature(getattr(module, function))) == signature, function
         assert inspect.getdoc(getattr(module, function)), f"{function} has no docstring"
-    home = module.second_home("product")
-    assert str(inspect.signature(home.load)) == "()" and str(inspect.signature(home.save)) == "(data)"
+    backup = module.backup("product")
+    assert str(inspect.signature(backup.load_into)) == "(buffer)" and str(inspect.signature(backup.save)) == "(data)"
     # And nothing more, so that another family knows what it has to bring.
     public = {key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")}
-    assert public == {*INTERFACE, "use"}
+    assert public == set(INTERFACE)
+
+
+def test_the_table_for_a_new_family_names_the_interface_and_nothing_else() -> None:
+    table = (ROOT / "boards" / "README.md").read_text().split("with these names and nothing else:")[1].split("\n## ")[0]
+    names = set(re.findall(r"^\| `(\w+)\(", table, re.MULTILINE))
+    assert names == set(INTERFACE)
 
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_signal_has_a_pin_of_its_own(name: str) -> None:
     pins = load(name).PINS
-    assert sorted(pins) == SIGNALS
+    counts_in_hardware = boards.facts(name)["mcu"] not in WITHOUT_PULSE_COUNTER
+    assert set(pins) == SIGNALS | ({METER_CLOCK} if counts_in_hardware else set())
     assert len(set(pins.values())) == len(pins)
-    assert timeline.pins(ROOT / "boards" / name / "board.py") == pins
+    assert boards.pins(name) == pins
 
 
 @pytest.mark.parametrize("name", CHIPS)
 def test_the_pins_are_there_on_the_chip_and_free_for_what_they_do(name: str) -> None:
-    chip = DATA_SHEETS[facts(name)["mcu"]]
+    chip = DATA_SHEETS[boards.facts(name)["mcu"]]
     for signal, gpio in load(name).PINS.items():
         assert gpio in chip.usable, f"{signal}: GPIO {gpio}"
         if gpio in chip.strapping:
@@ -116,38 +119,31 @@ def test_the_pins_are_there_on_the_chip_and_free_for_what_they_do(name: str) -> 
 
 
 @pytest.mark.parametrize("name", CHIPS)
-def test_the_pin_list_and_the_wiring_note_tell_the_same_pins(name: str) -> None:
-    pins = load(name).PINS
-    folder = ROOT / "boards" / name
-    listed = dict(line.split(",") for line in (folder / "pins.csv").read_text().splitlines())
-    assert listed == {signal: f"GPIO{gpio}" for signal, gpio in pins.items()}
-    note = (folder / "README.md").read_text()
-    for signal, gpio in pins.items():
+def test_the_wiring_note_tells_the_pins_of_the_pin_list(name: str) -> None:
+    note = (ROOT / "boards" / name / "README.md").read_text()
+    for signal, gpio in boards.pins(name).items():
         assert f"| {signal} | {gpio} |" in note, signal
 
 
 @pytest.mark.parametrize("name", CHIPS)
 def test_flash_offsets_are_those_of_micropythons_partitions(name: str) -> None:
     """ports/esp32: nvs 0x9000 0x6000, vfs from 0x200000 to the end of the flash."""
-    found = facts(name)
+    found = boards.facts(name)
     assert (found["nvs_offset"], found["nvs_bytes"], found["vfs_offset"]) == ("0x9000", "0x6000", "0x200000")
     assert int(found["vfs_bytes"], 0) in (0x200000, 0x600000)
 
 
 @pytest.mark.parametrize("name", CHIPS)
-def test_the_manifest_freezes_the_firmware_its_boot_path_and_the_board(name: str) -> None:
+def test_the_manifest_freezes_the_firmware_its_boot_path_and_the_board(name: str, firmware: Path) -> None:
     frozen: set[str] = set()
 
     def run(path: Path) -> None:
         def include(other: str) -> None:
             run((path.parent / other / "manifest.py").resolve())
 
-        def package(folder: str, base_path: str, opt: int) -> None:
-            base = (path.parent / base_path).resolve()
-            frozen.update(str(source.relative_to(base)) for source in (base / folder).rglob("*.py"))
-
         def module(file: str, base_path: str = ".", opt: int = 0) -> None:
-            assert (path.parent / base_path / file).exists(), file
+            folder = (path.parent / base_path).resolve()
+            assert (folder / file).exists(), file
             frozen.add(file)
 
         def freeze(base_path: str, file: str) -> None:
@@ -155,11 +151,10 @@ def test_the_manifest_freezes_the_firmware_its_boot_path_and_the_board(name: str
                 assert (path.parent / base_path / file).exists(), file
             frozen.add(file)
 
-        names = {"include": include, "package": package, "module": module, "freeze": freeze, "require": frozen.add}
+        names = {"include": include, "module": module, "freeze": freeze, "require": frozen.add}
         exec(path.read_text(), names)
 
     run(ROOT / "boards" / name / "manifest.py")
-    firmware = {str(path.relative_to(ROOT / "firmware")) for path in (ROOT / "firmware").rglob("wearmeter/**/*.py")}
-    assert firmware <= frozen
-    assert {"_boot.py", "main.py", "board.py", "esp32_common.py", "umqtt.simple", "ntptime", "flashbdev.py"} <= frozen
+    assert {f"{name}.py" for name in bundle.ROOTS} <= frozen
+    assert {"_boot.py", "main.py", "board.py", "umqtt.simple", "flashbdev.py"} <= frozen
     assert "inisetup.py" not in frozen  # the port's own, which stops for ever

@@ -14,9 +14,12 @@ import pytest
 from tools.relay.core import wire as relay_wire
 from tools.relay.store import schema
 from tools.relay.store.store import Store as RelayStore
-from wearmeter import faults, outbox, wire
+from wearmeter.exchange import wire
+from wearmeter.state import faults
 
 House: Any = importlib.import_module("house").House
+
+DEVICE = "unit1"
 
 
 class Pair:
@@ -38,16 +41,16 @@ class Pair:
             for branch, payload in sent:
                 if branch == b"status":
                     status = relay_wire.decode_status(payload)
-                    held = self.relay.status("unit", status)
+                    held = self.relay.status(DEVICE, status)
                     assert held is not None
                     house.say(wire.WELCOME, held.epoch, held.have_sequence, None)
                 elif branch == b"up":
                     message = relay_wire.decode_up(payload)
                     assert not isinstance(message, relay_wire.Unreadable)
                     self.faults |= message.faults
-                    self.relay.accept([("unit", payload, message)])
+                    self.relay.accept([(DEVICE, payload, message)])
                     house.say(wire.ACK, message.epoch, message.sequence)
-        assert not house.outbox.entries
+        assert not house.entries()
 
     def usage(self) -> dict[tuple[int, int], tuple[int, bool]]:
         return {(row.consumable, row.generation): (row.used_s, row.inferred) for row in self.relay.rows(schema.usage)}
@@ -55,87 +58,93 @@ class Pair:
     def aside(self) -> list[str]:
         return [row.reason for row in self.relay.rows(schema.quarantine)]
 
-    def damage(self, record: str) -> None:
-        """Both copies of it are gone; then a start, which says so."""
+    def damage(self, record: str, backup: bool = False) -> None:
+        """No file of it is readable any more, and no backup copy either."""
         for folder in ("a", "b"):
-            path = Path(self.house.name) / folder / record
-            if path.exists():
-                path.write_bytes(b"\0" * 40)
+            (Path(self.house.root) / "state" / folder / record).write_bytes(b"\0" * 40)
+        if backup:
+            self.house.backups[record].data = b""
 
 
 @pytest.fixture
-def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+def pair(tmp_path: Path) -> Iterator[Pair]:
     made = Pair(tmp_path)
-
-    def load(self: Any, *arguments: Any) -> bool:
-        lost = not whole(self, *arguments)
-        made.lost = lost  # type: ignore[attr-defined]
-        return True
-
-    whole = outbox.Outbox.load
-    monkeypatch.setattr(outbox.Outbox, "load", load)  # the house takes a lost queue for a mistake of the test
     yield made
     made.relay.close()
 
 
-def restart(pair: Pair) -> None:
-    """Power off and on, as App does it: a lost queue is a fault."""
-    pair.house.cut()
-    if pair.lost:  # type: ignore[attr-defined]
-        pair.house.faults.raise_(faults.OUTBOX_LOST)
-
-
-def test_a_replacement_in_a_lost_queue_is_inferred_by_the_relay(pair: Pair) -> None:
+def replaced_unheard(pair: Pair) -> None:
+    """The relay knows of nine seconds, and not yet of the replacement that followed."""
     house = pair.house
     house.learn_time()
-    house.run(0, 9000)
+    house.run(1, 9000)
     pair.exchange()
     house.link.online = False
-    house.press(0)
+    house.press(1)
     house.wait(660)
-    assert [entry[outbox.KIND] for entry in house.outbox.entries] == [wire.REPLACEMENT]
-    pair.damage("outbox")
-    restart(pair)
+    assert [entry.kind for entry in house.entries()] == [wire.REPLACEMENT]
+
+
+def next_day(pair: Pair) -> None:
+    house = pair.house
     house.learn_time()
-    house.run(0, 4000)
+    house.run(1, 4000)
     pair.exchange()
     house.true_ms += 86_400_000
+    house.cut()
     house.learn_time()
-    house.go(300)
     pair.exchange()
+
+
+def test_a_replacement_whose_files_are_damaged_comes_from_the_backup_copy(pair: Pair) -> None:
+    replaced_unheard(pair)
+    pair.damage("ledger")
+    pair.house.cut()
+    next_day(pair)
     assert pair.usage()[1, 2] == (4, False)
-    assert pair.usage()[1, 1][1], "the relay says that it was inferred"
-    assert pair.faults & faults.OUTBOX_LOST
+    assert pair.usage()[1, 1] == (9, False)
+    assert pair.faults & faults.COPY_DAMAGED
+    assert pair.aside() == []
+
+
+def test_with_no_copy_of_the_ledger_left_the_total_goes_on_and_the_relay_hears_what_may_be_missing(pair: Pair) -> None:
+    replaced_unheard(pair)
+    pair.damage("ledger", backup=True)
+    pair.house.cut()
+    next_day(pair)
+    assert pair.usage()[1, 1] == (13, False)
+    assert pair.faults & faults.QUEUE_LOST
     assert pair.aside() == []
 
 
 def test_a_flash_taken_back_in_time_brings_nothing_under_a_number_that_is_taken(pair: Pair) -> None:
     house = pair.house
     house.learn_time()
-    house.run(0, 9000)
+    house.run(1, 9000)
     pair.exchange()
-    old = Path(house.name + ".old")
-    shutil.copytree(house.name, old)
-    home = house.home.data
+    old = Path(house.root + ".old")
+    shutil.copytree(house.root, old)
+    backups = {name: backup.data for name, backup in house.backups.items()}
     for _ in range(6):
         house.link.online = False
-        house.run(0, 3000)
-        house.reporter._report(house.outbox.last_period)
+        house.run(1, 3000)
+        house.report()
         pair.exchange()
     # All of the flash is as it was a while ago: nothing on the device can tell.
-    shutil.rmtree(house.name)
-    shutil.copytree(old, house.name)
-    house.home.data = home
-    restart(pair)
+    shutil.rmtree(house.root)
+    shutil.copytree(old, house.root)
+    for name, backup in house.backups.items():
+        backup.data = backups.get(name, b"")
+    house.cut()
     house.learn_time()
-    house.press(1)
+    house.press(2)
     house.wait(660)
     pair.exchange()
-    assert house.outbox.next_sequence > 8
-    house.run(0, 30_000)
-    house.reporter._report(house.outbox.last_period)
+    assert house.state.numbers.next_sequence > 8
+    house.run(1, 30_000)
+    house.report()
     pair.exchange()
-    newest = house.ledger.consumables[0].lifetime_ms // 1000
+    newest = house.part(1).lifetime_ms // 1000
     assert pair.usage()[1, 1] == (newest, False)
     assert pair.usage()[2, 2] == (0, False)
-    assert pair.faults & faults.OUTBOX_LOST
+    assert pair.faults & faults.QUEUE_LOST

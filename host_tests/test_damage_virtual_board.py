@@ -11,17 +11,23 @@ import pytest
 from host_tests.unit_for_tests import Unit, clean
 from tools.simulator import counts
 from tools.simulator.testing import BoardRun
-from wearmeter import faults, outbox, wire
+from wearmeter.exchange import wire
+from wearmeter.state import faults
 
+COUNTS = tuple(folder + "counts" for folder in counts.FOLDERS)
+LEDGER = tuple(folder + "ledger" for folder in counts.FOLDERS)
+COPIES = COUNTS + LEDGER
 RAN_MS = 9000
 UNTIL_MS = 14_000
+# Of a run with two edges, each of which is certain to the millisecond before it.
+LEAST_MS = RAN_MS - 2
 
 
 def cleaned(folder: Path) -> Unit:
     """A unit that has counted nine seconds, and was unplugged."""
     unit = Unit(folder)
     unit.power(UNTIL_MS, clean(4000, 4000 + RAN_MS))
-    assert unit.counted()[0].lifetime_ms == RAN_MS
+    assert LEAST_MS <= unit.counted()[0].lifetime_ms <= RAN_MS
     return unit
 
 
@@ -33,9 +39,9 @@ def epoch_of(run: BoardRun) -> str:
 def told(unit: Unit) -> int:
     """The faults that wait for the relay."""
     bits = 0
-    for entry in unit.outbox():
-        if entry[outbox.KIND] == wire.FAULT:
-            bits |= int(entry[outbox.FAULTS])
+    for entry in unit.queue():
+        if entry.kind == wire.FAULT:
+            bits |= int(entry.faults)
     return bits
 
 
@@ -43,15 +49,16 @@ def flip(content: bytes) -> bytes:
     return content[:20] + bytes([content[20] ^ 4]) + content[21:]
 
 
-def damage(unit: Unit, change: Callable[[bytes], bytes], copies: tuple[str, ...] = counts.COPIES) -> None:
-    for copy in copies:
-        content = unit.read(copy)
-        assert content
+def damage(unit: Unit, change: Callable[[bytes], bytes], copies: tuple[str, ...] = COPIES) -> None:
+    """Of those that are there: a young unit has written its ledger but once."""
+    found = {copy: content for copy in copies if (content := unit.read(copy))}
+    assert len(found) >= min(len(copies), len(COUNTS))
+    for copy, content in found.items():
         unit.write(copy, change(content))
 
 
 def newest(unit: Unit) -> str:
-    return max(counts.COPIES, key=lambda copy: int.from_bytes((unit.read(copy) or b"")[2:6], "little"))
+    return max(COUNTS, key=lambda copy: int.from_bytes((unit.read(copy) or b"")[2:6], "little"))
 
 
 @pytest.mark.parametrize("change", [flip, lambda content: content[:-1], lambda content: b"", lambda content: b"{}"])
@@ -61,17 +68,17 @@ def test_a_damaged_newest_copy_costs_less_than_a_second_and_is_told(
     unit = cleaned(tmp_path)
     damage(unit, change, (newest(unit),))
     unit.power(6000)
-    assert RAN_MS - 1000 <= unit.counted()[0].lifetime_ms <= RAN_MS
+    assert LEAST_MS - 1000 <= unit.counted()[0].lifetime_ms <= RAN_MS
     assert told(unit) & faults.COPY_DAMAGED
 
 
-def test_with_both_copies_damaged_the_second_home_goes_on_in_the_same_epoch(tmp_path: Path, firmware: Path) -> None:
+def test_with_both_copies_damaged_the_backup_copy_goes_on_in_the_same_epoch(tmp_path: Path, firmware: Path) -> None:
     unit = cleaned(tmp_path)
-    (before,) = unit.power(6000)  # each start writes the second home
+    (before,) = unit.power(6000)  # each start writes the backup copy
     damage(unit, flip)
     (after,) = unit.power(6000)
     assert epoch_of(after) == epoch_of(before)
-    assert unit.counted()[0].lifetime_ms == RAN_MS
+    assert LEAST_MS <= unit.counted()[0].lifetime_ms <= RAN_MS
     assert told(unit) & faults.COPY_DAMAGED
 
 
@@ -84,7 +91,7 @@ def test_with_every_copy_gone_there_is_a_new_epoch_from_zero_and_it_is_told(tmp_
     (after,) = unit.power(6000)
     assert epoch_of(after) != epoch_of(before)
     assert unit.counted()[0].lifetime_ms == 0
-    assert told(unit) & faults.LEDGER_LOST
+    assert told(unit) & faults.COUNTS_LOST
 
 
 def test_a_flipped_bit_anywhere_in_the_folders_of_the_record_never_adds_and_never_stops(
@@ -94,7 +101,7 @@ def test_a_flipped_bit_anywhere_in_the_folders_of_the_record_never_adds_and_neve
     image = unit.board.flash.read_bytes()
     nvs = (unit.board.directory / "nvs.json").read_bytes()
     # The folders of the two copies, by what is in them; the firmware's own files are another matter (slots, or frozen).
-    records = [content for content in map(unit.read, counts.COPIES) if content]
+    records = [content for content in map(unit.read, COPIES) if content]
     blocks = [at for at in range(0, len(image), 4096) if any(record in image[at : at + 4096] for record in records)]
     assert len(blocks) >= 2
     draw = random.Random(5)
@@ -108,4 +115,4 @@ def test_a_flipped_bit_anywhere_in_the_folders_of_the_record_never_adds_and_neve
         assert "wm boot" in run.text and "Traceback" not in run.text, at
         counted_ms = unit.counted()[0].lifetime_ms
         assert counted_ms <= RAN_MS + 2000, at
-        assert counted_ms >= RAN_MS + 2000 - 1000 or told(unit) & (faults.COPY_DAMAGED | faults.LEDGER_LOST), at
+        assert counted_ms >= LEAST_MS + 2000 - 1002 or told(unit) & (faults.COPY_DAMAGED | faults.COUNTS_LOST), at

@@ -1,17 +1,18 @@
-"""Whatever order things happen in, the relay ends with the ledger's totals and each replacement once.
+"""Whatever order things happen in, the relay ends with the device's totals and each replacement once.
 
-The firmware's ledger, store, outbox, tick and reporter as they are, two files in a folder as flash, and the relay's own
-store on SQLite in memory. Messages are duplicated, lost and delivered late; the power is cut between any two steps.
+The device as wire_up makes it, its files in a folder as flash, and the relay's own store on SQLite in memory. Only the
+motors are played: what they say they ran is taken once. Messages are duplicated, lost and delivered late; the power is
+cut between any two steps.
 """
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from fakes import Ticks, ticks_diff  # type: ignore[import-not-found]
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -21,143 +22,81 @@ from tools.relay.core import wire as relay_wire
 from tools.relay.store import schema
 from tools.relay.store.store import Store as RelayStore
 from tools.relay.testing import ABOUT
-from wearmeter import clock, faults, ledger, outbox, reporter, schedule, store, tick, wire
-from wearmeter.drivers import button
+from wearmeter.exchange import wire
+from wearmeter.state import faults
 
-START_S = 1782900000
-DEVICE = "unit"
-EPOCH = 77
+House: Any = importlib.import_module("house").House
+
+DEVICE = "unit1"
+LOSS_TOLD = faults.COPY_DAMAGED | faults.COUNTS_LOST | faults.QUEUE_LOST
 
 
 class Motor:
     """An input: what it says it ran is taken once."""
 
-    noisy = False
+    on = stuck = noisy = False
 
     def __init__(self) -> None:
         self.ran_ms = 0
-        self.meter = type("Meter", (), {"on": False, "stuck": False, "held": False})()
 
-    def sample(self, now_ms: int) -> int:
+    def sample(self, now_us: int, late_us: int) -> int:
         ran_ms, self.ran_ms = self.ran_ms, 0
         return ran_ms
 
 
-class Pushbutton:
-    stuck = held = False
-
-    def __init__(self) -> None:
-        self.pressed = False
-
-    def sample(self, now_ms: int) -> int:
-        pressed, self.pressed = self.pressed, False
-        return button.LONG if pressed else button.NOTHING
-
-
-class Light:
-    def tick(self, held: bool) -> None: ...
-
-    def play(self, pattern: bytes) -> None: ...
-
-
-class Part:
-    instance = "Sensor.X"
-    rated_life_h = 100
-
-
-class Link:
-    """What the device publishes waits in `up` until a rule does something with it."""
-
-    def __init__(self, nonce: int) -> None:
-        self.online = False
-        self.nonce = nonce
-        self.reason = self.losses = self.refused = 0
-        self.talking = False
-        self.up: list[tuple[bytes, bytes]] = []
-        self.on_message: Any = None
-
-    def publish(self, branch: bytes, payload: bytes, retain: bool = False) -> bool:
-        self.up.append((branch, bytes(payload)))
-        return True
-
-
 class Histories(RuleBasedStateMachine):
-    """Truth is kept beside: `ran_ms` of each consumable, and its totals at the replacements that stand."""
+    """Truth is kept beside: `ran_ms` of each part, and its totals at the replacements that stand."""
 
     @initialize()
     def factory(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        self.now_s = START_S
         self.ran_ms = [0, 0]
-        self.cuts = 0
         self.stands: list[list[int]] = [[], []]
         self.nonce = 0
         self.down: list[bytes] = []
         self.late: list[bytes] = []
-        self.relay = RelayStore("sqlite://", lambda: self.now_s)
+        self.house = House(str(self.folder / "unit"))
+        self.relay = RelayStore("sqlite://", lambda: self.house.true_s)
         Fleet(self.relay).about(DEVICE, relay_wire.encode(ABOUT))
-        self.power_on()
+        self.powered()
 
-    def power_on(self) -> None:
-        self.ticks = Ticks()
-        self.ledger = ledger.Ledger(2)
-        self.store = store.Store(str(self.folder / "ledger"))
-        record = self.store.load(ledger.is_valid)
-        if record is None:
-            self.ledger.epoch = EPOCH
-            self.ledger.dirty = True
-        else:
-            self.ledger.restore(record)
-        assert not self.store.damaged
-        parts = self.ledger.consumables
-        self.outbox = outbox.Outbox(store.Store(str(self.folder / "outbox")), 2)
-        generations = [part.generation - 1 if part.replacement else part.generation for part in parts]
-        assert self.outbox.load(self.ledger.epoch, self.ledger.next_sequence, generations)
-        self.clock = clock.Clock(ticks_diff)
-        self.faults = faults.Faults()
+    def powered(self) -> None:
+        """A start is done: nothing was damaged, and from here on the motors are played."""
+        house = self.house
+        self.state, self.link, self.tick = house.state, house.link, house.device.tick
+        self.link.nonce = self.nonce
+        assert not self.state.faults.bits & LOSS_TOLD
         self.motors = [Motor(), Motor()]
-        self.buttons = [Pushbutton(), Pushbutton()]
-        lines: list[str] = []
-        self.tick = tick.Tick(
-            self.ledger, self.store, self.clock, self.faults, self.motors, [(0,), (1,)], self.buttons, [Part, Part],
-            Light(), self.ticks, lines.append,
-        )  # fmt: skip
-        for index, part in enumerate(parts):
-            self.tick.released[index] = self.outbox.released[index] if part.replacement else part.generation
+        self.tick.inputs[:] = [(motor, (at,)) for at, motor in enumerate(self.motors)]
         self.watch()
-        self.link = Link(self.nonce)
-        self.reporter = reporter.Reporter(
-            self.ledger, self.outbox, self.clock, self.faults, self.tick, self.link, b"about",
-            schedule.report_minute(DEVICE), self.ticks, ticks_diff, lines.append,
-        )  # fmt: skip
-        self.tick()
 
     def watch(self) -> None:
-        """Whatever the tick says is done, by button or by command, stands."""
-        replace, undo, parts = self.tick._replace, self.tick._undo, self.ledger.consumables
+        """Whatever the state says is done, by button or by command, stands."""
+        state = self.state
+        apply = state.apply
 
-        def replaced(index: int, source: int) -> bool:
-            done = bool(replace(index, source))
-            if done:
-                self.stands[index].append(parts[index].at_replacement_ms)
+        def watched(event: Any) -> bool:
+            before = [part.generation for part in state.parts]
+            done = bool(apply(event))
+            for at, part in enumerate(state.parts):
+                if part.generation > before[at]:
+                    self.stands[at].append(part.fitted_at_ms)
+                elif part.generation < before[at]:
+                    self.stands[at].pop()
             return done
 
-        def undone(index: int) -> bool:
-            done = bool(undo(index))
-            if done:
-                self.stands[index].pop()
-            return done
-
-        setattr(self.tick, "_replace", replaced)  # noqa: B010 - a method, to mypy
-        setattr(self.tick, "_undo", undone)  # noqa: B010
+        state.apply = self.tick._apply = watched
 
     def pass_ms(self, ms: int) -> None:
-        """Powered time; the loop turns only where a rule says so."""
-        self._rest_ms = getattr(self, "_rest_ms", 0) + ms
-        self.now_s += self._rest_ms // 1000
-        self._rest_ms %= 1000
-        self.ticks.go(ms)
-        self.tick()
+        """Powered time, with one tick at its end; the loop turns only where a rule says so."""
+        house = self.house
+        timer, clockwork = house.board.timer, house.clockwork
+        timer.period_ms = ms
+        timer.due_ms = clockwork.passed_ms + ms
+        house.true_ms += ms
+        clockwork.go(ms)
+        if house.guard.error:
+            raise house.guard.error
 
     # ---- the household
 
@@ -167,10 +106,16 @@ class Histories(RuleBasedStateMachine):
         self.ran_ms[index] += ms
         self.pass_ms(ms)
 
-    @rule(index=st.integers(0, 1))
-    def press_long(self, index: int) -> None:
-        self.buttons[index].pressed = True
-        self.pass_ms(100)
+    @rule(index=st.integers(0, 1), ms=st.sampled_from((3300, 10_300)))
+    def press(self, index: int, ms: int) -> None:
+        """Three seconds replace or confirm, ten undo."""
+        button = self.house.button(index + 1)
+        button.level = 0
+        for _ in range(ms // 100):
+            self.pass_ms(100)
+        button.level = 1
+        for _ in range(3):
+            self.pass_ms(100)
 
     @rule(seconds=st.sampled_from((1, 59, 60, 300, 601, 4000)))
     def wait(self, seconds: int) -> None:
@@ -178,22 +123,21 @@ class Histories(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((5, 700, 40_000, 86_400, 40 * 86_400)))
     def cut(self, seconds: int) -> None:
-        lost = [ran_ms - part.saved_ms for ran_ms, part in zip(self.ran_ms, self.ledger.consumables, strict=True)]
+        lost = [ran_ms - part.saved_ms for ran_ms, part in zip(self.ran_ms, self.state.parts, strict=True)]
         assert all(0 <= lost_ms <= 1000 for lost_ms in lost)
-        self.ran_ms = [part.saved_ms for part in self.ledger.consumables]
-        self.cuts += 1
-        self.late += [payload for branch, payload in self.link.up if branch == b"up"]
+        self.ran_ms = [part.saved_ms for part in self.state.parts]
+        self.late += [payload for branch, payload in self.link.sent if branch == b"up"]
         self.nonce += 1
-        self.now_s += seconds
         self.down = []
-        self.power_on()
+        self.house.cut(seconds)
+        self.powered()
 
     @rule(days=st.integers(1, 45))
     def away_without_network(self, days: int) -> None:
-        """A start each day with a known time, and no network: the queue fills and its reports merge."""
+        """A start each day with a known time, and no network: the queue fills and its reports coalesce."""
         for _ in range(days):
             self.cut(86_400)
-            self.clock.set(self.now_s)
+            self.house.learn_time()
             self.loop(1)
 
     # ---- the network
@@ -211,28 +155,28 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def learn_the_time(self) -> None:
-        self.reporter.set_time(self.now_s)
+        self.house.learn_time()
 
     @rule(turns=st.integers(1, 4))
     def loop(self, turns: int) -> None:
         for _ in range(turns):
             self.pass_ms(100)
-            self.reporter.step(self.ticks())
+            self.house.device.step()
 
     @rule()
     def deliver_up(self) -> None:
-        sent, self.link.up = self.link.up, []
+        sent, self.link.sent = self.link.sent, []
         for branch, payload in sent:
             self.to_relay(branch, payload)
 
     @rule()
     def deliver_up_and_again_later(self) -> None:
-        self.late += [payload for branch, payload in self.link.up if branch == b"up"]
+        self.late += [payload for branch, payload in self.link.sent if branch == b"up"]
         self.deliver_up()
 
     @rule()
     def lose_up(self) -> None:
-        self.link.up = []
+        self.link.sent = []
 
     @rule(data=st.data())
     def a_late_duplicate(self, data: st.DataObject) -> None:
@@ -248,7 +192,7 @@ class Histories(RuleBasedStateMachine):
             return
         for payload in reversed(down) if reverse else list(down):
             fields = wire.parse_down(payload)
-            if fields[2] == self.link.nonce:  # as the link checks
+            if fields[wire.NONCE] == self.link.nonce:  # as the link checks
                 self.link.on_message(fields)
 
     @rule()
@@ -258,41 +202,41 @@ class Histories(RuleBasedStateMachine):
     @rule(index=st.integers(0, 1), undo=st.booleans())
     def command(self, index: int, undo: bool) -> None:
         """From the maker's app, believing what the relay was told last."""
-        generation = self.ledger.consumables[index].generation
+        generation = self.state.parts[index].generation
         self.relay.add_command(DEVICE, wire.UNDO if undo else wire.REPLACED, [index + 1, generation])
         for due in self.relay.due_commands(0, [DEVICE]):
-            now_s = int(self.now_s)
+            now_s = self.house.true_s
             self.down.append(relay_wire.encode_command(due.nonce, now_s, due.number, due.operation, due.arguments))
         self.deliver_down(keep=True, reverse=False)
         self.loop(3)
 
     def to_relay(self, branch: bytes, payload: bytes) -> None:
+        now_s = self.house.true_s
         if branch == b"status":
             status = relay_wire.decode_status(payload)
             held = self.relay.status(DEVICE, status)
             assert held is not None and isinstance(status, relay_wire.Online)
-            welcome = relay_wire.encode_welcome(status.nonce, int(self.now_s), held.epoch, held.have_sequence, None)
-            self.down.append(welcome)
+            self.down.append(relay_wire.encode_welcome(status.nonce, now_s, held.epoch, held.have_sequence, None))
         elif branch == b"up":
             message = relay_wire.decode_up(payload)
+            assert not isinstance(message, relay_wire.Unreadable)
             (outcome,) = self.relay.accept([(DEVICE, payload, message)])
             if outcome.nonce is not None:
-                ack = relay_wire.encode_ack(outcome.nonce, int(self.now_s), message.epoch, message.sequence)
-                self.down.append(ack)
+                self.down.append(relay_wire.encode_ack(outcome.nonce, now_s, message.epoch, message.sequence))
 
     # ---- what holds
 
     @invariant()
-    def the_ledger_is_the_truth(self) -> None:
-        if not hasattr(self, "ledger"):
+    def the_state_is_the_truth(self) -> None:
+        if not hasattr(self, "state"):
             return
-        for at, part in enumerate(self.ledger.consumables):
+        for at, part in enumerate(self.state.parts):
             assert part.lifetime_ms == self.ran_ms[at]
             assert part.generation == 1 + len(self.stands[at])
-            assert part.at_replacement_ms == (self.stands[at][-1] if self.stands[at] else 0)
+            assert part.fitted_at_ms == (self.stands[at][-1] if self.stands[at] else 0)
 
     def teardown(self) -> None:
-        if not hasattr(self, "ledger"):
+        if not hasattr(self, "state"):
             return
         try:
             self.settle()
@@ -303,9 +247,9 @@ class Histories(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """The network is good, until everything is told and nobody can undo any more."""
-        self.link.up = []
+        self.link.sent = []
         self.connect()
-        self.clock.set(self.now_s)
+        self.house.learn_time()
         for _ in range(2):  # What is obeyed only now can still be undone.
             self.wait(700)
             for _ in range(400):
@@ -313,20 +257,20 @@ class Histories(RuleBasedStateMachine):
                 self.deliver_up()
                 self.deliver_down(keep=False, reverse=False)
                 self.pass_ms(1000)
-                if not self.outbox.entries and not self.link.up and not self.down and not self.tick.order:
+                if not self.house.entries() and not self.link.sent and not self.down and not self.tick.waiting:
                     break
-        self.reporter._report(self.outbox.last_period)
+        self.house.report()
         for _ in range(10):
             self.loop(1)
             self.deliver_up()
             self.deliver_down(keep=False, reverse=False)
-        assert not self.outbox.entries
+        assert not self.house.entries()
 
     def check_relay(self) -> None:
         assert [(row.sequence, row.reason) for row in self.relay.rows(schema.quarantine)] == []
         held = {(row.consumable, row.generation): row for row in self.relay.rows(schema.usage)}
         wanted: dict[tuple[int, int], int] = {}
-        for at, part in enumerate(self.ledger.consumables):
+        for at, part in enumerate(self.state.parts):
             borders = [0, *self.stands[at]]
             for number, (start_ms, end_ms) in enumerate(zip(borders, borders[1:], strict=False), 1):
                 wanted[at + 1, number] = (end_ms - start_ms) // 1000
@@ -334,14 +278,14 @@ class Histories(RuleBasedStateMachine):
         assert {key: row.used_s for key, row in held.items()} == wanted
         for (consumable, generation), row in held.items():
             assert not row.inferred
-            assert (row.replaced_s is not None) == (generation < self.ledger.consumables[consumable - 1].generation)
+            assert (row.replaced_s is not None) == (generation < self.state.parts[consumable - 1].generation)
         # Events are queued once for each replacement.
         events = self.relay.rows(schema.queue)
         replaced = [(row.consumable, row.generation) for row in events if row.name.endswith("Replaced")]
         assert sorted(replaced) == sorted((at + 1, n + 2) for at in (0, 1) for n in range(len(self.stands[at])))
 
 
-def test_any_order_ends_with_the_relay_holding_the_ledgers_totals_and_each_replacement_once() -> None:
+def test_any_order_ends_with_the_relay_holding_the_devices_totals_and_each_replacement_once() -> None:
     run_state_machine_as_test(
         Histories,
         settings=settings(max_examples=60, stateful_step_count=40, deadline=None, print_blob=True),

@@ -1,7 +1,7 @@
 """Frozen in place of the port's own _boot.py, which prints a notice for ever where the file system does not mount.
 
-Here such a file system is made anew: the vacuum's counts, product and config have a second home in NVS, and what counts
-is that counting goes on. Where even that fails, main.py runs without files, and every record goes to NVS.
+Here such a file system is made anew: counts, ledger, product and config have a backup copy in NVS, and what matters is
+that counting goes on. Where even that fails, main.py runs without files, and every record goes to NVS.
 """
 
 import gc
