@@ -114,10 +114,11 @@ class House:
         while not relay.mqtt.connected and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def write(self, name: str, content: bytes | dict[str, Any]) -> None:
-        """Put a file on the unit's flash."""
-        data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        flash_image.write_file(self.board.flash, name, data)
+    def configure(self, **broker: Any) -> None:
+        """Give the unit another config: these fields of its broker."""
+        self.config = {**self.config, "broker": {**self.config["broker"], **broker}}
+        for name, content in packed_files(PRODUCT, self.config).items():
+            flash_image.write_file(self.board.flash, name, content)
 
     def __exit__(self, *error: object) -> None:
         self.relay.stop()
