@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from host_tests.device.fakes import Ticks, ticks_diff
-from wearmeter.drivers.mains import MainsInput
+from tools.simulator.counts import pure
+
+Mains = pure("inputs.mains").Mains
+SampledInput = pure("inputs.sampled").SampledInput
+Clockwork, ticks_diff = pure("device.testing").Clockwork, pure("device.testing").ticks_diff
 
 COUNTS_PER_AMPERE = 120.0
 ON_AMPERES = 0.5
@@ -32,15 +35,17 @@ class Recording:
                 parts, scale = {1: 1.0}, rms * math.sqrt(2)
             self.rms.append(rms)
             wave = [  # one tenth of a second: whole cycles
-                scale * sum(a * math.sin(2 * math.pi * k * hz * ms / 1000) for k, a in parts.items())
-                for ms in range(100)
+                scale * sum(a * math.sin(2 * math.pi * k * hz * at / 4000) for k, a in parts.items())
+                for at in range(400)
             ]
             self.waves.append(wave)
-        self.ms = 0
+        self.clockwork = Clockwork()
 
     def read_u16(self) -> int:
-        ampere = self.waves[self.ms // 1000][self.ms % 100]
-        raw = max(0, min(4095, int(2048 + COUNTS_PER_AMPERE * ampere + (self.ms * 7919 % 7 - 3))))
+        ms = self.clockwork.passed_ms
+        quarter = self.clockwork.ticks_us() // 250
+        ampere = self.waves[ms // 1000][quarter % 400]
+        raw = max(0, min(4095, int(2048 + COUNTS_PER_AMPERE * ampere + (quarter * 7919 % 7 - 3))))
         return raw << 4 | raw >> 8
 
 
@@ -49,15 +54,14 @@ class Recording:
 def test_each_run_of_a_recording_is_counted_and_nothing_else(root: Path, name: str, hz: int) -> None:
     with open(root / "host_tests" / "vectors" / "vacuum-current" / name) as file:
         adc = Recording(list(csv.DictReader(file)), hz)
-    ticks = Ticks()
+    clockwork = adc.clockwork
     on = int(ON_AMPERES * COUNTS_PER_AMPERE)
-    source = MainsInput(adc, on, on // 2, 6 * 3600000, ticks_diff)
+    mains = Mains(adc.read_u16, on, on // 2, clockwork.ticks_us, ticks_diff, clockwork.sleep_us)
+    source = SampledInput(mains.measure, on, on // 2, 6 * 3600000, clockwork.ticks_us, ticks_diff)
     counted = 0
-    for ms in range(len(adc.waves) * 1000):
-        adc.ms = ms
-        source.take(None)
-        if ticks.go(1) % 100 == 0:
-            counted += source.sample(ticks())
+    for due_ms in range(0, len(adc.waves) * 1000, 100):
+        clockwork.go(due_ms - clockwork.passed_ms)
+        counted += source.sample(clockwork.ticks_us())
     running = [rms > ON_AMPERES for rms in adc.rms]
     true_ms = 1000 * sum(running)
     runs = sum(1 for before, now in zip([False, *running], running, strict=False) if now and not before)

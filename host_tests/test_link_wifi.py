@@ -65,6 +65,6 @@ def test_a_wrong_password_and_a_network_that_is_not_there_have_their_reasons(tmp
 
 def test_a_broker_whose_name_is_unknown_is_looked_for_again_and_again(tmp_path: Path, firmware: Path) -> None:
     with House(tmp_path) as house:
-        house.write("config.json", {**house.config, "broker": {**house.config["broker"], "host": "nowhere.example"}})
+        house.configure(host="nowhere.example")
         found, lines = lived(house, [])
         assert set(found) == {NAME_LOOKUP} and len(found) >= 3, lines

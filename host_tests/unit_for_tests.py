@@ -88,14 +88,8 @@ class Unit:
         return found
 
     def queue(self) -> list[Any]:
-        """The messages waiting for the relay, as state/queue.py describes its entries."""
-        ledger, queue = counts.pure("state.ledger"), counts.pure("state.queue")
-        payload = counts.Shelf(self.read, "ledger").payload
-        if not payload:
-            return []
-        found = queue.Queue(memoryview(bytearray(payload)), ledger.QUEUE_AT, len(payload))
-        found.restore(len(payload))
-        return [entry for entry in found.entries() if not entry.told]
+        """The messages waiting for the relay: see tools/simulator/counts.py."""
+        return counts.queue(self.board.flash)
 
 
 __all__ = ["START_UTC_MS", "Unit", "clean", "config"]

@@ -181,3 +181,18 @@ def test_after_hours_without_a_rest_or_a_tick_it_still_judges_by_the_present():
     bench.edge_in(3)
     bench.attention.rest(20)
     assert bench.found == [True]
+
+
+def test_ticks_behind_their_beat_with_nothing_waiting_lose_nothing_in_one_long_rest():
+    bench = Bench()
+    beats(bench, 8)
+    found = []
+
+    def tick():
+        found.append(bench.attention.beat(bench.clockwork.ticks_us()))
+        bench.attention.done(bench.clockwork.ticks_us())
+
+    for number in range(10):  # One tick was lost, and the loop rests all the while.
+        bench.clockwork.at(bench.clockwork.passed_ms + 200 + 100 * number, tick)
+    bench.attention.rest(1200)
+    assert found[:7] == [100000] * 7 and found[-1] == 0

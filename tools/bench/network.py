@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -81,12 +82,12 @@ class TlsHouse(House):
         super().__enter__()
         self.proxy.close()
         self.proxy = Proxy(self.mosquitto.password_port, self.seed)
-        entry = {
-            **{"host": "broker.example", "port": self.proxy.port, "transport": "tls"},
-            **{"user": DEVICE, "password": passwords[DEVICE]},
+        account = {
+            "user": DEVICE,
+            "password": passwords[DEVICE],
+            "ca": ssl.PEM_cert_to_DER_cert(authority.pem.decode()),
         }
-        self.write("config.json", {**self.config, "broker": entry})
-        self.write("ca.pem", authority.pem)
+        self.configure(host="broker.example", port=self.proxy.port, transport="tls", **account)
         return self
 
     def make_relay(self) -> Relay:

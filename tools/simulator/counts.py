@@ -64,3 +64,14 @@ def read(flash: Path, ids: list[int]) -> list[Counted] | None:
         lifetime_ms = max(lifetimes.get(identity, 0), part.saved_ms)
         found.append(Counted(lifetime_ms, lifetime_ms - part.fitted_at_ms, part.generation))
     return found
+
+
+def queue(flash: Path) -> list[Any]:
+    """The messages waiting for the relay, as firmware/wearmeter/state/queue.py describes its entries."""
+    ledger = pure("state.ledger")
+    payload = Shelf(lambda name: flash_image.read_file(flash, name), "ledger").payload
+    if not payload:
+        return []
+    found = pure("state.queue").Queue(memoryview(bytearray(payload)), ledger.QUEUE_AT, len(payload))
+    found.restore(len(payload))
+    return [entry for entry in found.entries() if not entry.told]

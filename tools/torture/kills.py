@@ -26,7 +26,8 @@ from tools.relay.core import wire
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.relay.store import schema
-from tools.simulator import counts, timeline
+from tools.setup import boards
+from tools.simulator import counts
 from tools.simulator.scenario import ROOT, SCENARIOS, Scenario
 from tools.simulator.timeline import Session
 from tools.simulator.vacuum import BOARD, Simulator
@@ -41,7 +42,7 @@ LOST_AT_A_CUT_MS = 1_000
 LIFE_S = 120.0
 MOTORS = {"suction": "suction_motor", "brush": "brush_motor"}
 BUTTONS = ("filter_button", "brush_button")
-LINE = re.compile(r"@\d+ wm (replaced|undone) instance=(\S+)")
+LINE = re.compile(r"@\d+ wm (replaced|undone) id=(\d+)")
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Truth:
     kills: int = 0
     least_ms: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MOTORS, 0))
     most_ms: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MOTORS, 0))
-    acknowledged: dict[str, int] = field(default_factory=dict)
+    acknowledged: dict[int, int] = field(default_factory=dict)
 
     def ran(self, name: str, spans: list[tuple[int, int]], until_ms: int) -> None:
         self.least_ms[name] += sum(max(0, min(end, until_ms) - start) for start, end in spans)
@@ -66,7 +67,7 @@ class Life:
         self.random = random.Random(seed)
         self.folder = folder
         self.scenario = Scenario.load(SCENARIOS / "always_on.toml")
-        self.pins = timeline.pins()
+        self.pins = boards.pins("virtual")
         self.truth = Truth()
         self.broken: list[str] = []
 
@@ -153,15 +154,16 @@ class Life:
         text = console.read_text(errors="replace")
         if "Traceback" in text:
             self.broken.append("the firmware failed: " + text[text.index("Traceback") :][:300])
-        for word, instance in LINE.findall(text):
+        for word, identity in LINE.findall(text):
             change = 1 if word == "replaced" else -1
-            self.truth.acknowledged[instance] = self.truth.acknowledged.get(instance, 0) + change
+            part = int(identity)
+            self.truth.acknowledged[part] = self.truth.acknowledged.get(part, 0) + change
         return self.unit.clock.utc_ms() - self.scenario.start_utc_ms
 
     def _check(self) -> None:
         truth, broken = self.truth, self.broken
         product = self.scenario.product
-        counted = counts.read(self.unit.flash_path, len(product.consumables))
+        counted = counts.read(self.unit.flash_path, [part.id for part in product.consumables])
         if counted is None:
             broken.append("promise 1: there is no ledger")
             return
@@ -173,7 +175,7 @@ class Life:
                     f"promise 1: {part.instance} counted {found.lifetime_ms} ms, ran {truth.least_ms[part.input]} to "
                     f"{truth.most_ms[part.input]} ms, {truth.kills} kills"
                 )
-            more = found.generation - 1 - truth.acknowledged.get(part.instance, 0)
+            more = found.generation - 1 - truth.acknowledged.get(part.id, 0)
             if abs(more) > truth.kills:
                 broken.append(f"promise 2: {part.instance} is at generation {found.generation}, {more} beyond the told")
             newest = held.get((part.instance, found.generation))

@@ -26,7 +26,7 @@ from tools.relay.store import schema
 from tools.setup import firmware, system_packages
 from tools.simulator import counts, flash_image
 from tools.simulator.testing import START_UTC_MS, WIFI, Board, BoardRun
-from tools.simulator.vacuum import firmware_files
+from tools.simulator.vacuum import firmware_files, packed_files
 from tools.torture.proxy import KINDS, Fault, Proxy
 from tools.torture.report import Report
 
@@ -82,14 +82,13 @@ class House:
         self.broker = self.make_broker()
         self.proxy = Proxy(self.broker.port, self.seed)
         self.config: dict[str, Any] = {
-            "schema": 1,
+            "schema": 2,
             "wifi": WIFI,
             "broker": {"host": "127.0.0.1", "port": self.proxy.port, "transport": "plain"},
+            "serial": "SN-0001",
             "ntp_host": "pool.ntp.org",
         }
-        files = firmware_files(firmware.OUT)
-        files["product.json"] = json.dumps(PRODUCT).encode()
-        files["config.json"] = json.dumps(self.config).encode()
+        files = {**firmware_files(firmware.BUILD), **packed_files(PRODUCT, self.config)}
         self.board = Board(self.directory / "unit", files, flash_kib=512)
         self.relay = self.make_relay()
         return self
@@ -115,10 +114,11 @@ class House:
         while not relay.mqtt.connected and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def write(self, name: str, content: bytes | dict[str, Any]) -> None:
-        """Put a file on the unit's flash."""
-        data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        flash_image.write_file(self.board.flash, name, data)
+    def configure(self, **broker: Any) -> None:
+        """Give the unit another config: these fields of its broker."""
+        self.config = {**self.config, "broker": {**self.config["broker"], **broker}}
+        for name, content in packed_files(PRODUCT, self.config).items():
+            flash_image.write_file(self.board.flash, name, content)
 
     def __exit__(self, *error: object) -> None:
         self.relay.stop()
@@ -173,7 +173,7 @@ class House:
         self.relay.wait_idle(5)
 
     def ledger_ms(self) -> list[int]:
-        found = counts.read(self.board.flash, len(PRODUCT["consumables"]))
+        found = counts.read(self.board.flash, [part["id"] for part in PRODUCT["consumables"]])
         return [part.lifetime_ms for part in found] if found else []
 
     def broken(self) -> str | None:

@@ -60,14 +60,18 @@ class Attention:
     def prompt(self, now_us):
         """Whether the edge's callback that begins at `now_us` (of ticks_us) has come at once, and none before it was
         lost since the last tick."""
-        diff = self._ticks_diff
-        idle = self._resting or 0 <= diff(now_us, self._woke_us) < _WORK_US
-        if idle and diff(now_us, self._free_us) > _SOON_US:
+        if self._free(now_us):
             self._late = 0
             return not self._lost
         self._count_late()
         self._free_us = now_us  # Whoever waits behind it comes late, too.
         return False
+
+    def _free(self, now_us):
+        """Whether nothing has run for some moments before the callback that begins now: the queue was empty."""
+        diff = self._ticks_diff
+        idle = self._resting or 0 <= diff(now_us, self._woke_us) < _WORK_US
+        return idle and diff(now_us, self._free_us) > _SOON_US
 
     def _count_late(self):
         self._late += 1
@@ -95,7 +99,7 @@ class Attention:
             self._least_us = _NEVER_US
             self._beats = 0
         self._behind_us = behind_us
-        if behind_us > _SOON_US:
+        if behind_us > _SOON_US and not self._free(now_us):
             self._count_late()  # It waited in the queue itself, and others may be behind it.
         else:
             self._late = 0

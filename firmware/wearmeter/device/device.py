@@ -41,7 +41,8 @@ class Device:
         if guard.safe:
             state.faults.raise_(faults.SAFE_MODE)
         if not guard.told:
-            state.faults.raise_(faults.CRASHED, guard.text.replace("\n", " "))
+            # The end of a traceback says what went wrong.
+            state.faults.raise_(faults.CRASHED, guard.text.replace("\n", " ")[-faults.DETAIL_LENGTH :])
 
     def begin(self):
         """Begin to count: the first tick saves what has run since the inputs were first seen."""

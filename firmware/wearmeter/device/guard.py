@@ -69,7 +69,7 @@ class Guard:
         self.crashes = 1 if self._calm_s + uptime_s > _WINDOW_S else min(self.crashes + 1, 255)
         self._calm_s = 0
         self.told = False
-        self.text = (room + ": " + text)[-TEXT_BYTES // 2 :]
+        self.text = room + ": " + text[len(room) + 2 - TEXT_BYTES // 2 :]
         self._log("wm crash room=%s crashes=%d" % (room, self.crashes))
         self._log(text)
         self._save()

@@ -114,7 +114,10 @@ def _after_start(device, board, slots, complaint):
         guard.note("start", "/%s: %s" % (slots.running, wrong), state.clock.uptime_s)
         board.reset()
     print("wm slot=%s free=%d version=%s" % (slots.running, gc.mem_free(), VERSION))
-    if slots.settle() or complaint:
+    if slots.given_up and not guard.told and not guard.crashes:
+        # Given up for its crashes at the last start: the detail stays that of the crash, which is still to be told.
+        device.tick.post((events.FAULT, faults.SLOT_BACK))
+    elif slots.settle() or complaint:
         device.tick.post((events.FAULT, faults.SLOT_BACK, complaint or "firmware of /%s" % slots.given_up))
     if board.reset_cause() == "watchdog":
         guard.note("watchdog", "not fed in time", WATCHDOG_MS // 1000)

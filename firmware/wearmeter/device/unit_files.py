@@ -59,9 +59,12 @@ def check(name, backup, root=""):
     size = 0
     for folder in _FOLDERS:
         try:
-            size = max(size, os.stat(root + folder + name)[6])
+            found_bytes = os.stat(root + folder + name)[6]
         except OSError:
+            found_bytes = 0
+        if not found_bytes:
             return True
+        size = max(size, found_bytes)
     record = Record(bytearray(size), name, backup, root + "/unit")
     found = record.load()
     if found:

@@ -22,6 +22,9 @@ PART_MISSING = const(0x1000)  # the product no longer names a consumable that ha
 FLASH_SLOW = const(0x2000)  # erasing takes so long that a power cut may cost more than a second
 SLOT_BACK = const(0x4000)  # latched: a firmware did not run; the one before, or another, is in use
 
+# The longest text for people in a report, in characters.
+DETAIL_LENGTH = const(80)
+
 _LATCHED = const(0x45C7)
 
 
@@ -43,7 +46,7 @@ class Faults:
             self.bits |= bit
             self.changed = True
             if detail is not None:
-                self.detail = detail[:80]
+                self.detail = detail[:DETAIL_LENGTH]
 
     def set(self, bit, is_there):
         """Raise or clear a momentary fault."""
