@@ -137,9 +137,10 @@ def test_a_cut_at_the_nth_operation_leaves_the_last_save_or_the_one_before(
     ]
 
 
-def test_a_cut_at_a_millisecond_may_fall_within_an_operation(board: Board) -> None:
+def test_a_cut_at_a_millisecond_may_fall_within_an_operation(tmp_path: Path) -> None:
     whole = 0
     for end_ms in range(200, 240):
+        board = Board(tmp_path / str(end_ms))
         run = board.power(SAVE, end_ms=end_ms)
         assert run.end["now_us"] == end_ms * 1000
         content = flash_image.read_file(board.flash, "record")

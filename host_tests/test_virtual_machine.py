@@ -245,8 +245,9 @@ def test_nvs_keeps_blobs_over_power_cuts(board: Board) -> None:
     assert second.lines[0] == "5 b'\\x00\\xff123' -5"
 
 
-def test_the_second_home_of_the_board_module_is_nvs(board: Board) -> None:
+def test_the_backup_copies_of_the_board_module_are_in_nvs(board: Board) -> None:
     run = board.power(
-        "import board\nhome = board.second_home()\nprint(home.load(), home.save(b'abc'), board.second_home().load())"
+        "import board\nb = bytearray(8)\nbackup = board.backup('counts')\n"
+        "print(backup.load_into(b), backup.save(b'abc'), board.backup('counts').load_into(b), bytes(b[:3]))"
     )
-    assert run.lines[0] == "None True b'abc'"
+    assert run.lines[0] == "0 True 3 b'abc'"

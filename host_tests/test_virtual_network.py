@@ -326,8 +326,8 @@ def test_the_world_waits_for_an_answer_that_takes_real_time(board: Board, peer: 
 
 def test_ntp_answers_is_silent_or_lies(board: Board) -> None:
     text = (
-        "import board\n"
-        "def ask():\n    return caught(lambda: board.sync_ntp('pool.ntp.org'))\n"
+        "import ntptime\n"
+        "def ask():\n    return caught(lambda: ntptime.time() + 946684800)\n"
         "print(ask())\ntime.sleep(10)\nprint(ask()[0])\ntime.sleep(10)\nprint(ask()[0])\n"
         "import ntptime\nntptime.settime()\nprint(time.gmtime()[:4], machine.RTC().datetime()[3])\n"
     )

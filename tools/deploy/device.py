@@ -15,7 +15,7 @@ from tools.deploy import prompt
 
 MPREMOTE = [sys.executable, "-m", "mpremote"]
 CALL_S = 120
-LOOK_S = 6.0  # so long a restarted unit has to say that it is sealed
+LOOK_S = 15.0  # so long a restarted unit has to say that it is sealed
 NO_PROMPT = "could not enter raw repl"
 SEALED = "this unit is sealed (make seal): hold any of its buttons while you power it on, and try again"
 
