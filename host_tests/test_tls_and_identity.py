@@ -7,6 +7,7 @@ chip's clock says 2000, by which mbedTLS would judge the dates of certificates.
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import cbor2
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -90,15 +92,18 @@ def relay_settings(tmp_path: Path, broker: Mosquitto) -> Settings:
     )
 
 
-def unit(
-    tmp_path: Path, port: int, files: dict[str, bytes], identity: dict[str, Any] | None = None, **more: Any
-) -> Unit:
+def der(pem: bytes) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.decode())
+
+
+def unit(tmp_path: Path, port: int, ca: bytes | None, identity: dict[str, Any] | None = None, **more: Any) -> Unit:
+    """One that knows its broker by name; `ca` is a certificate in PEM, as it is packed for a unit."""
     if identity is None:
         identity = {"user": DEVICE, "password": PASSWORDS[DEVICE]}
-    entry = {"host": "broker.example", "port": port, "transport": "tls", **identity}
+    entry = {"host": "broker.example", "port": port, "transport": "tls", "ca": ca and der(ca), **identity}
     entry.update(more)
     made = config(broker=entry, wifi={"ssid": "Home", "password": "a password"}, ntp_host="pool.ntp.org")
-    return Unit(tmp_path / "unit", files, config=made)
+    return Unit(tmp_path / "unit", config=made)
 
 
 def console(made: Unit, until_ms: int = 40_000, events: list[list[Any]] | None = None, **keys: Any) -> list[str]:
@@ -120,15 +125,17 @@ def online(lines: list[str]) -> bool:
     return any("state=online" in line for line in lines)
 
 
-def acked(lines: list[str]) -> bool:
-    return any(line.startswith("wm acked") for line in lines)
+def acked(made: Unit) -> bool:
+    """Whether the relay has acknowledged all that there was to say: a unit that has lived says something."""
+    return not made.queue()
 
 
 def test_a_device_with_user_and_password_reports_over_tls(
     tmp_path: Path, broker: Mosquitto, relay: Relay, authority: Authority
 ) -> None:
-    lines = console(unit(tmp_path, broker.password_port, {"ca.pem": authority.pem}))
-    assert online(lines) and acked(lines) and not reasons(lines)
+    made = unit(tmp_path, broker.password_port, authority.pem)
+    lines = console(made)
+    assert online(lines) and acked(made) and not reasons(lines)
     assert relay.holdings().messages >= 1
 
 
@@ -136,16 +143,19 @@ def test_a_device_with_a_certificate_of_its_own_reports_over_tls(
     tmp_path: Path, broker: Mosquitto, relay: Relay, authority: Authority
 ) -> None:
     own = authority.device(DEVICE)
-    files = {"ca.pem": authority.pem, "own.pem": own.certificate, "own.key": own.key}
-    names = {"client_cert": "/own.pem", "client_key": "/own.key"}
-    lines = console(unit(tmp_path, broker.certificate_port, files, names))
-    assert online(lines) and acked(lines) and not reasons(lines)
+    key = load_pem_private_key(own.key, None).private_bytes(
+        Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+    )
+    identity = {"client_cert": der(own.certificate), "client_key": key}
+    made = unit(tmp_path, broker.certificate_port, authority.pem, identity)
+    lines = console(made)
+    assert online(lines) and acked(made) and not reasons(lines)
 
 
 def test_a_device_without_the_certificate_or_password_that_is_asked_for_is_refused(
     tmp_path: Path, broker: Mosquitto, authority: Authority
 ) -> None:
-    ca = {"ca.pem": authority.pem}
+    ca = authority.pem
     lines = console(unit(tmp_path / "a", broker.certificate_port, ca))
     assert not online(lines) and set(reasons(lines)) <= {TLS_FAILED, CLOSED}
     lines = console(unit(tmp_path / "b", broker.password_port, ca, {"user": DEVICE, "password": "a guess"}))
@@ -164,11 +174,11 @@ def never_connects(made: Unit, broker: Mosquitto, words: str, **keys: Any) -> No
 
 
 def test_a_broker_of_another_authority_is_refused(tmp_path: Path, broker: Mosquitto) -> None:
-    never_connects(unit(tmp_path, broker.password_port, {"ca.pem": Authority("Somebody").pem}), broker, "not correctly")
+    never_connects(unit(tmp_path, broker.password_port, Authority("Somebody").pem), broker, "not correctly")
 
 
 def test_an_authority_of_the_same_name_but_another_key_is_refused(tmp_path: Path, broker: Mosquitto) -> None:
-    made = unit(tmp_path, broker.password_port, {"ca.pem": Authority().pem})
+    made = unit(tmp_path, broker.password_port, Authority().pem)
     never_connects(made, broker, "not correctly signed")
 
 
@@ -176,14 +186,15 @@ def test_a_broker_of_another_name_is_refused(
     tmp_path: Path, serve: Callable[[Pair], Mosquitto], authority: Authority
 ) -> None:
     broker = serve(authority.broker(["other.example", "127.0.0.1"]))
-    never_connects(unit(tmp_path, broker.password_port, {"ca.pem": authority.pem}), broker, "does not match")
+    never_connects(unit(tmp_path, broker.password_port, authority.pem), broker, "does not match")
 
 
-def test_a_missing_or_damaged_ca_file_never_makes_a_plain_connection(
+def test_a_missing_or_damaged_ca_never_makes_a_plain_connection(
     tmp_path: Path, broker: Mosquitto, authority: Authority
 ) -> None:
-    for name, files in (("missing", {}), ("damaged", {"ca.pem": authority.pem[:200]}), ("empty", {"ca.pem": b""})):
-        lines = console(unit(tmp_path / name, broker.password_port, files))
+    entire = der(authority.pem)
+    for name, ca in (("missing", None), ("damaged", entire[:200]), ("empty", b"")):
+        lines = console(unit(tmp_path / name, broker.password_port, None, ca=ca))
         assert not online(lines) and set(reasons(lines)) == {TLS_FAILED}, name
     assert "New client connected" not in broker.log.read_text()
 
@@ -195,15 +206,16 @@ def test_a_certificate_that_had_expired_before_the_firmware_was_built_is_refused
     tmp_path: Path, serve: Callable[[Pair], Mosquitto], authority: Authority
 ) -> None:
     broker = serve(authority.broker(["broker.example"], utc(2020), utc(2025)))
-    made = unit(tmp_path, broker.password_port, {"ca.pem": authority.pem})
+    made = unit(tmp_path, broker.password_port, authority.pem)
     never_connects(made, broker, "expired", events=NEVER_NTP)
 
 
 def test_a_good_certificate_is_accepted_though_the_time_is_unknown_and_the_relay_tells_it(
     tmp_path: Path, broker: Mosquitto, relay: Relay, authority: Authority
 ) -> None:
-    lines = console(unit(tmp_path, broker.password_port, {"ca.pem": authority.pem}), events=NEVER_NTP)
-    assert online(lines) and acked(lines) and not reasons(lines)
+    made = unit(tmp_path, broker.password_port, authority.pem)
+    lines = console(made, events=NEVER_NTP)
+    assert online(lines) and acked(made) and not reasons(lines)
     assert any(line.startswith("wm clock") for line in lines)
 
 
@@ -211,7 +223,7 @@ def test_a_certificate_newer_than_anything_the_device_knows_costs_one_more_hands
     tmp_path: Path, serve: Callable[[Pair], Mosquitto], authority: Authority
 ) -> None:
     broker = serve(authority.broker(["broker.example"], utc(2026, 2)))
-    lines = console(unit(tmp_path, broker.password_port, {"ca.pem": authority.pem}), events=NEVER_NTP)
+    lines = console(unit(tmp_path, broker.password_port, authority.pem), events=NEVER_NTP)
     assert reasons(lines) == [TLS_FAILED] and online(lines)
     assert "starts in the future" in "".join(lines)
 
@@ -222,7 +234,7 @@ def test_with_the_time_known_a_certificate_is_judged_by_it(
     """In 2044, ten years after the certificate's end; the PC's mbedTLS, by the PC's clock, would accept it."""
     later: dict[str, Any] = {"start_utc_ms": int(utc(2044).timestamp()) * 1000}
     broker = serve(authority.broker(["broker.example"], utc(2026), utc(2034)))
-    made = unit(tmp_path, broker.password_port, {"ca.pem": authority.pem})
+    made = unit(tmp_path, broker.password_port, authority.pem)
     # Nobody can tell: it may be 2033. What is refused is only what cannot be.
     assert online(console(made, events=NEVER_NTP, **later))
     lines = console(made, **later)
@@ -288,10 +300,11 @@ def test_a_recorded_down_message_that_is_played_again_is_refused_and_counted(
     tmp_path: Path, broker: Mosquitto, relay: Relay, authority: Authority
 ) -> None:
     """Even by one who may write to the device's topic: here the relay's own acknowledgment, kept by the broker."""
-    made = unit(tmp_path, broker.password_port, {"ca.pem": authority.pem})
+    made = unit(tmp_path, broker.password_port, authority.pem)
     with Client(broker, DEVICE) as listener:
         listener.subscribe(f"wearmeter/{DEVICE}/down")
-        assert acked(console(made))
+        console(made)
+        assert acked(made)
         old = [payload for _, payload in listener.heard]
     assert [cbor2.loads(payload)[1] for payload in old][:2] == [wire.WELCOME, wire.ACK]
     relay.stop()
@@ -299,7 +312,7 @@ def test_a_recorded_down_message_that_is_played_again_is_refused_and_counted(
         for payload in old:
             attacker.publish(f"wearmeter/{DEVICE}/down", payload, retain=True)
         lines = console(made)
-    assert online(lines) and not acked(lines)
+    assert online(lines) and not acked(made)
     assert any(line.startswith("wm refused") and "nonce" in line for line in lines)
     assert json.dumps(lines).count("wm welcome") == 0
 
