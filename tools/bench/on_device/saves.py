@@ -12,7 +12,10 @@ sys.path[:0] = plan["path"]
 
 import os  # noqa: E402
 import vfs  # noqa: E402
-from wearmeter import ledger, outbox, store, wire  # noqa: E402
+from wearmeter.flash.record import FRAME_BYTES, Record  # noqa: E402
+from wearmeter.state import counts, events, faults  # noqa: E402
+from wearmeter.state.clock import Clock  # noqa: E402
+from wearmeter.state.state import LEDGER_BYTES, State  # noqa: E402
 
 BLOCK_BYTES = 4096
 BLOCKS = 512  # 2 MiB, as the vfs partition of a stock ESP32 with 4 MiB
@@ -83,34 +86,37 @@ def measure(name, save, count, blocks=BLOCKS):
     print(json.dumps(result))
 
 
-def book(count=2):
-    made = ledger.Ledger(count)
-    made.epoch = 12345
-    return made
-
-
 class Ours:
-    """The firmware's own ledger and store; each `day` saves the outbox takes a report and its acknowledgment, too."""
+    """The firmware's own state and records; each `day` saves it takes a report and its acknowledgment, too."""
 
-    def __init__(self, parts=2, pending=0, day=0):
-        self.ledger = book(parts)
-        for index in range(pending):
-            self.ledger.replace(index, 0, 1782900000, 1782900000, None)
-        self.store = self.outbox = None
+    def __init__(self, parts=2, pending=False, day=0):
+        self.parts = parts
+        self.pending = pending
         self.day = day
+        self.state = None
+
+    def begin(self):
+        flags = faults.Faults()
+        clock = Clock(lambda: 0, lambda later, earlier: later - earlier)
+        counts_record = Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), "counts")
+        ledger_record = Record(bytearray(LEDGER_BYTES), "ledger")
+        ids = list(range(1, self.parts + 1))
+        self.state = State(ids, clock, flags, counts_record, ledger_record, lambda text: None)
+        self.state.load(lambda: 12345)
+        clock.tick(0)
+        if self.pending:
+            self.state.apply((events.REPLACED, 1, 0))
 
     def __call__(self, number):
-        if self.store is None:
-            self.store = store.Store("/state/ledger")
-            self.outbox = outbox.Outbox(store.Store("/state/outbox"), 2)
-            self.outbox.load(self.ledger.epoch, 1, [1, 1])
-        self.ledger.add(0, 700)
-        if not self.store.save(self.ledger.encode()):
+        if self.state is None:
+            self.begin()
+        state = self.state
+        state.ran(0, 700)
+        if not state.save_counts():
             raise OSError("not saved")
-        self.ledger.saved()
         if self.day and number % self.day == 0:
-            sequence = self.outbox.add(wire.REPORT, [[1, 1, 1, 1, 2, 2, 1, 2]], 1782900000, 1782900000, 0)
-            self.outbox.acknowledge(self.ledger.epoch, sequence)
+            state._do(state._report, (1,))
+            state.apply((events.ACKNOWLEDGED, state.numbers.epoch, state.numbers.next_sequence - 1))
 
 
 def json_document(number):
@@ -144,7 +150,7 @@ def journal(number):
 
 
 measure("ours", Ours(), plan["saves"])
-measure("ours, one replacement can be undone", Ours(pending=1), plan["saves"])
+measure("ours, one replacement can be undone", Ours(pending=True), plan["saves"])
 measure("ours, eight consumables", Ours(8), plan["saves"])
 measure("json", json_rewritten, plan["saves"] // 4)
 measure("rename", temporary_and_rename, plan["saves"] // 4)
@@ -160,5 +166,5 @@ def write_only(self, at, data):
 
 if plan["year"]:
     # An eighth of the year's saves on an eighth of the free blocks: as often as each would be erased in the whole.
-    store.Store._write = write_only
+    Record._write = write_only
     measure("year", Ours(day=plan["year"] // 365), plan["year"] // 8, USED_BLOCKS + (BLOCKS - USED_BLOCKS) // 8)
