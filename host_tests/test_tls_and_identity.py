@@ -96,11 +96,11 @@ def der(pem: bytes) -> bytes:
     return ssl.PEM_cert_to_DER_cert(pem.decode())
 
 
-def unit(tmp_path: Path, port: int, ca: bytes | None, identity: dict[str, Any] | None = None, **more: Any) -> Unit:
-    """One that knows its broker by name; `ca` is a certificate in PEM, as it is packed for a unit."""
+def unit(tmp_path: Path, port: int, trusted: bytes | None, identity: dict[str, Any] | None = None, **more: Any) -> Unit:
+    """One that knows its broker by name; `trusted` is a certificate in PEM, as it is packed for a unit."""
     if identity is None:
         identity = {"user": DEVICE, "password": PASSWORDS[DEVICE]}
-    entry = {"host": "broker.example", "port": port, "transport": "tls", "ca": ca and der(ca), **identity}
+    entry = {"host": "broker.example", "port": port, "transport": "tls", "ca": trusted and der(trusted), **identity}
     entry.update(more)
     made = config(broker=entry, wifi={"ssid": "Home", "password": "a password"}, ntp_host="pool.ntp.org")
     return Unit(tmp_path / "unit", config=made)
@@ -194,7 +194,7 @@ def test_a_missing_or_damaged_ca_never_makes_a_plain_connection(
 ) -> None:
     entire = der(authority.pem)
     for name, ca in (("missing", None), ("damaged", entire[:200]), ("empty", b"")):
-        lines = console(unit(tmp_path / name, broker.password_port, None, ca=ca))
+        lines = console(unit(tmp_path / name, broker.password_port, authority.pem, ca=ca))
         assert not online(lines) and set(reasons(lines)) == {TLS_FAILED}, name
     assert "New client connected" not in broker.log.read_text()
 

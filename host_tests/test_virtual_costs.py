@@ -119,7 +119,7 @@ def test_a_long_text_on_the_console_waits_for_the_uart(board: Board) -> None:
 
 def test_in_real_mode_nothing_is_charged(board: Board) -> None:
     run = board.power(
-        TIMED + "import gc\nprint(took_us(gc.collect) < 5000, took_us(lambda: read('/main.py')) < 5000)\n"
+        TIMED + "import gc\nprint(took_us(gc.collect) < 5000, took_us(lambda: read('/board.py')) < 5000)\n"
         "import machine\nmachine.reset()\n",
         mode="real",
     )

@@ -238,7 +238,10 @@ class World:
 
     def hear_ctrl_c(self, on):
         """Whether the terminal makes a signal of Ctrl-C. Returns whether it did."""
-        attributes = termios.tcgetattr(0)
+        try:
+            attributes = termios.tcgetattr(0)
+        except OSError:
+            return False  # There is no terminal: a test's pipe.
         before = attributes[3] & _ISIG
         attributes[3] = attributes[3] & ~_ISIG | (_ISIG if on else 0)
         termios.tcsetattr(0, termios.TCSANOW, attributes)

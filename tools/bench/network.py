@@ -17,7 +17,7 @@ from tools.relay.service import Relay
 from tools.relay.settings import Settings
 from tools.relay.store import schema
 from tools.setup import firmware, micropython, system_packages
-from tools.simulator import counts
+from tools.simulator import counts, flash_image
 from tools.torture.network import DEVICE, OUTAGES, ROOT, Day, House
 from tools.torture.proxy import Fault, Proxy
 
@@ -179,7 +179,7 @@ def _waits(report: Figures, kinds: list[tuple[str, type[House]]]) -> None:
             if transport == "tls" and name in ("garbage", "trickle", "delay", "reset", "wrong_password"):
                 continue
             with house(kind) as running:
-                running.write("main.py", MAIN)
+                flash_image.write_file(running.board.flash, "main.py", MAIN)
                 day.end_ms, day.motor = 300_000, (1_000, 999_999)
                 run = running.live(day, **keys)
                 found = {"loop_ms": 0, "gap_ms": 0}
@@ -205,7 +205,7 @@ def _year(report: Figures) -> None:
                 running.live(Day(events=offline + press, end_ms=700_000, motor=(4_000, 699_000)))
             else:
                 running.live(Day(events=offline, end_ms=12_000, motor=(4_000, 20_000)))
-        size = max(len(running.read(copy.replace("ledger", "outbox")) or b"") for copy in counts.COPIES)
+        size = max(len(running.read(f"{folder}ledger") or b"") for folder in counts.FOLDERS)
         report.figure("network.year_offline_outbox_bytes", size, "B", "the larger copy's file after 365 days offline")
         run = running.live(Day(end_ms=120_000, motor=(1_000, 999_999)))
         at_ms = [at for at, line in zip(run.stamps_ms, run.lines, strict=True) if at and line.startswith("wm acked")]
