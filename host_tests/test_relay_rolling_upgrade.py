@@ -31,7 +31,7 @@ pytest_plugins = ["tools.relay.store.stores_for_tests"]
 
 DEVICES = 41  # odd: a broker that deals messages out in turn then gives each device to both relays
 
-MIGRATION = '''
+MIGRATION = """
 import sqlalchemy as sa
 from alembic import op
 
@@ -42,7 +42,7 @@ down_revision = "{head}"
 def upgrade() -> None:
     op.add_column("devices", sa.Column("messages", sa.BigInteger(), nullable=True))
     op.execute("UPDATE devices SET messages = (SELECT count(*) FROM messages m WHERE m.device = devices.device)")
-'''
+"""
 
 NEWER = """
 import json, signal, sys

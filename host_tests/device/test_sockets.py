@@ -280,7 +280,7 @@ def test_no_answer_however_malformed_does_more_than_fail():
     for size in range(90):
         for _ in range(8):
             net = Net()
-            net.dns = dns(lambda query: (good(query)[: size // 2] if size % 2 else query + os.urandom(size)))
+            net.dns = dns(lambda query: good(query)[: size // 2] if size % 2 else query + os.urandom(size))
             try:
                 looked_up(net, net.sockets())
             except OSError as error:
