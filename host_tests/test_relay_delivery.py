@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tools.alexa_gateway.gateway import Fault, Gateway
-from tools.relay.accounts.accounts import routes_for
-from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
-from tools.relay.delivery.delivery import Delivery
-from tools.relay.delivery.gateway_client import GatewayClient
-from tools.relay.settings import Settings
+from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, VOID
+from tools.relay.delivery.testing import Sending
 from tools.relay.store import schema
-from tools.relay.store.store import Store
-from tools.relay.testing import ABOUT, Clock, replacement, report, wait_until
+from tools.relay.testing import ABOUT, replacement, report, wait_until
 
 pytest_plugins = ["tools.relay.store.stores_for_tests"]
-
-
-class Bench:
-    """A store with one device, the stand-in gateway, and a delivery that is stepped by hand."""
-
-    def __init__(self, store_url: str, gateway: Gateway, **settings: Any) -> None:
-        self.clock = Clock()
-        self.gateway = gateway
-        self.settings = Settings(store=store_url, gateway=gateway.url, token="good", **settings)
-        self.store = Store(store_url, self.clock)
-        self.fleet = Fleet(self.store)
-        self.fleet.about("vacuum1", wire.encode(ABOUT))
-        routes = routes_for(self.settings, self.store, self.clock)
-        assert routes is not None
-        self.delivery = Delivery(self.settings, self.store, routes, self.clock, threading.Event())
-
-    def take(self, *payloads: bytes, device: str = "vacuum1") -> None:
-        self.store.accept([(device, payload, wire.decode_up(payload)) for payload in payloads])
-
-    def step(self, wait_s: float = 0) -> int:
-        """Send what is due now; returns how many events that were."""
-        self.clock.now_s += wait_s
-        rows = self.store.lease_heads("bench", 60, 100)
-        for row in rows:
-            self.delivery.deliver(row)
-        return len(rows)
-
-    def drain(self) -> None:
-        while self.step():
-            pass
-
-    def accepted(self) -> list[tuple[str, str]]:
-        """Instance and usage (or name) of each event that the gateway has."""
-        events = [message["event"] for message in self.gateway.accepted]
-        return [
-            (event["header"]["instance"], event["payload"].get("usage", {"value": "new"})["value"]) for event in events
-        ]
-
-    def endpoints(self) -> list[str]:
-        return [message["event"]["endpoint"]["endpointId"] for message in self.gateway.accepted]
-
-    def close(self) -> None:
-        self.delivery.client.close()
-        self.store.close()
 
 
 @pytest.fixture(scope="module")
@@ -82,189 +32,306 @@ def gateway(running: Gateway) -> Gateway:
 
 
 @pytest.fixture
-def bench(store_url: str, gateway: Gateway) -> Iterator[Bench]:
-    made = Bench(store_url, gateway)
+def sending(store_url: str, gateway: Gateway) -> Iterator[Sending]:
+    made = Sending(store_url, gateway)
     yield made
-    made.close()
+    made.store.close()
 
 
-def test_events_arrive_in_order_with_the_total_since_the_part_was_fitted(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 1, 2, 170, 170), report(4, 180, 2, 10))
-    bench.drain()
-    assert [value for _, value in bench.accepted()] == ["PT1M40S", "PT2M40S", "PT2M50S", "new", "PT10S"]
-    assert bench.gateway.rejected == []
-    assert bench.store.count(schema.queue, state="sent") == 5
+def usages(sending: Sending) -> list[str]:
+    return [value for _, value in sending.accepted()]
 
 
-def test_increments_are_what_was_added_since_the_gateways_last_accepted_value(store_url: str, gateway: Gateway) -> None:
-    bench = Bench(store_url, gateway, usage="increment")
-    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 1, 2, 170, 170), report(4, 180, 2, 10))
-    bench.drain()
-    bench.close()
-    assert [value for _, value in bench.accepted()] == ["PT1M40S", "PT1M", "PT10S", "new", "PT10S"]
+def test_events_arrive_in_order_with_the_total_since_the_part_was_fitted(sending: Sending) -> None:
+    sending.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 1, 2, 170, 170), report(4, 180, 2, 10))
+    assert sending.drain()
+    assert usages(sending) == ["PT1M40S", "PT2M40S", "PT2M50S", "new", "PT10S"]
+    assert (sending.gateway.rejected, sending.count(SENT)) == ([], 5)
 
 
-def test_an_increment_that_was_never_accepted_is_in_the_next_one(store_url: str, gateway: Gateway) -> None:
-    bench = Bench(store_url, gateway, usage="increment")
-    bench.gateway.faults.append(Fault(400))
-    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160))
-    bench.drain()
-    bench.close()
-    assert [value for _, value in bench.accepted()] == ["PT2M40S"]
+def test_more_events_than_one_lease_takes_keep_their_order(sending: Sending) -> None:
+    sending.take(*(report(number, 60 * number, 1, 60 * number) for number in range(1, 31)))
+    assert sending.drain()
+    assert usages(sending) == [f"PT{number}M" for number in range(1, 31)]
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_temporary_refusal_is_resent_with_the_same_message_id_after_a_second(bench: Bench, status: int) -> None:
-    bench.take(report(1, 100, 1, 100))
-    bench.gateway.faults += [Fault(status)] * 3
-    assert (bench.step(), bench.step(0.9), bench.step(0.2)) == (1, 0, 1)
-    bench.step(2)
-    assert bench.accepted() == []
-    bench.step(4)
-    assert [value for _, value in bench.accepted()] == ["PT1M40S"]
+def test_what_is_queued_while_an_endpoint_is_being_sent_is_sent_too(sending: Sending) -> None:
+    sending.gateway.faults.append(Fault(202, delay_s=0.5))
+    with sending:
+        sending.take(report(1, 60, 1, 60))
+        assert wait_until(lambda: bool(sending.gateway.arrivals))
+        sending.take(report(2, 120, 1, 120))
+        assert wait_until(lambda: usages(sending) == ["PT1M", "PT2M"], 5)
 
 
-def test_after_three_resends_a_consumption_is_a_dead_letter_and_the_next_total_goes_on(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100), report(2, 160, 1, 160))
-    bench.gateway.faults += [Fault(503)] * 4
-    for _ in range(4):
-        bench.step(10)
-    assert [row.reason for row in bench.store.rows(schema.queue, state="dead")] == [
-        "503 SERVICE_UNAVAILABLE_EXCEPTION as told to"
-    ]
-    bench.drain()
-    assert [value for _, value in bench.accepted()] == ["PT2M40S"]
+def test_increments_are_what_was_added_since_the_last_one(store_url: str, gateway: Gateway) -> None:
+    sending = Sending(store_url, gateway, usage="increment")
+    sending.take(report(1, 100, 1, 100), report(2, 160, 1, 160), replacement(3, 1, 2, 170, 170), report(4, 180, 2, 10))
+    assert sending.drain()
+    sending.store.close()
+    assert usages(sending) == ["PT1M40S", "PT1M", "PT10S", "new", "PT10S"]
 
 
-def test_a_replacement_is_not_given_up_for_a_gateway_that_is_down_for_long(bench: Bench) -> None:
-    bench.take(replacement(1, 1, 2, 0, 0), report(2, 100, 2, 100))
-    bench.gateway.faults += [None] + [Fault(503)] * 8
-    for _ in range(9):
-        bench.step(1000)
-    assert bench.store.count(schema.queue, state="dead") == 0
-    bench.step(4000)
-    bench.drain()
-    assert [value for _, value in bench.accepted()] == ["PT0S", "new", "PT1M40S"]
+def test_an_increment_that_was_refused_at_once_is_in_the_next_one(store_url: str, gateway: Gateway) -> None:
+    sending = Sending(store_url, gateway, usage="increment")
+    gateway.faults.append(Fault(400))
+    sending.take(report(1, 100, 1, 100), report(2, 160, 1, 160))
+    assert sending.drain()
+    sending.store.close()
+    assert usages(sending) == ["PT2M40S"]
 
 
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [
-        (400, ""),
-        (403, "SKILL_NEVER_ENABLED_EXCEPTION"),
-        (403, "INSUFFICIENT_PERMISSION_EXCEPTION"),
-        (404, ""),
-        (413, ""),
-    ],
-)
-def test_a_final_refusal_is_a_dead_letter_at_once(bench: Bench, status: int, code: str) -> None:
-    bench.take(report(1, 100, 1, 100))
-    bench.gateway.faults.append(Fault(status, code))
-    bench.step()
-    bench.step(1000)
-    assert (len(bench.gateway.rejected), bench.accepted()) == (1, [])
-    assert bench.store.rows(schema.queue)[0].state == "dead"
+def test_an_increment_is_never_told_twice_though_its_answer_was_lost_and_then_a_refusal(
+    store_url: str, gateway: Gateway
+) -> None:
+    sending = Sending(store_url, gateway, usage="increment")
+    gateway.faults += [Fault(0, after=True), Fault(400)]
+    sending.take(report(1, 100, 1, 100), report(2, 160, 1, 160))
+    assert sending.drain()
+    sending.store.close()
+    assert usages(sending) == ["PT1M40S", "PT1M"]
 
 
-def test_no_answer_is_tried_until_there_is_one(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100))
-    bench.gateway.faults += [Fault(0)] * 10
-    for _ in range(11):
-        bench.step(3600)
-    assert [value for _, value in bench.accepted()] == ["PT1M40S"]
+@pytest.mark.parametrize("status", [408, 429, 500, 501, 502, 503, 504, 520, 200, 302, 403])
+def test_an_answer_that_is_not_amazons_last_word_is_followed_by_the_same_message_again(
+    sending: Sending, status: int
+) -> None:
+    """403 here is a proxy's: it has no code of Amazon's."""
+    sending.take(report(1, 100, 1, 100))
+    sending.gateway.faults += [Fault(status, code=" ")] * 5
+    assert sending.drain()
+    assert (usages(sending), sending.count(DEAD), len(sending.gateway.arrivals)) == (["PT1M40S"], 0, 6)
 
 
-def test_an_event_whose_answer_was_lost_is_told_apart_by_its_id(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100))
-    bench.gateway.faults.append(Fault(0, after=True))
-    bench.step()
-    bench.step(60)
-    assert (len(bench.gateway.accepted), bench.gateway.repeated) == (1, 1)
-    assert bench.store.count(schema.queue, state="sent") == 1
+def test_an_event_is_sent_again_no_sooner_than_the_setting_says_and_each_time_later(
+    store_url: str, gateway: Gateway
+) -> None:
+    sending = Sending(store_url, gateway, resend_after_s=0.2)
+    sending.take(report(1, 100, 1, 100))
+    gateway.faults += [Fault(503)] * 3
+    assert sending.drain()
+    sending.store.close()
+    times = list(gateway.arrivals)
+    waits = [later - before for before, later in zip(times, times[1:], strict=False)]
+    assert waits[0] >= 0.2 and waits[1] >= 0.4 and waits[2] >= 0.8
 
 
-def test_only_202_is_success(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100))
-    bench.gateway.faults.append(Fault(200))
-    bench.step()
-    assert bench.store.count(schema.queue, state="queued") == 1
+def test_after_an_outage_a_newer_total_takes_the_place_of_those_before_it(sending: Sending) -> None:
+    sending.take(*(report(number, 60 * number, 1, 60 * number) for number in range(1, 6)))
+    sending.gateway.faults.append(Fault(503))
+    assert sending.drain()
+    assert usages(sending) == ["PT5M"]
+    assert sending.reasons(VOID) == ["a newer total has taken its place"] * 4
 
 
-def test_an_endpoint_in_trouble_does_not_hold_back_another(bench: Bench) -> None:
-    bench.fleet.about("vacuum2", wire.encode(ABOUT))
-    bench.take(report(1, 100, 1, 100))
-    bench.gateway.faults.append(Fault(503))
-    bench.step()
-    bench.take(report(1, 60, 1, 60), device="vacuum2")
-    bench.drain()
-    assert bench.endpoints() == ["vacuum2"]
+def test_a_replacement_and_what_goes_before_it_are_not_given_up(sending: Sending) -> None:
+    sending.take(replacement(1, 1, 2, 0, 0), report(2, 100, 2, 100))
+    sending.gateway.faults += [Fault(502, code=" ")] * 4
+    assert sending.drain()
+    assert (usages(sending), sending.count(DEAD)) == (["PT0S", "new", "PT1M40S"], 0)
 
 
-def test_after_a_crash_between_the_answer_and_its_note_the_same_event_is_sent_again(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100))
-    (row,) = bench.store.lease_heads("crashed", 60, 1)
-    bench.delivery._post(row, bench.delivery.routes.route(row))
-    assert (bench.step(), bench.step(60)) == (0, 1)
-    assert (len(bench.gateway.accepted), bench.gateway.repeated) == (1, 1)
+FINAL = [
+    (400, ""),
+    (403, "SKILL_NEVER_ENABLED_EXCEPTION"),
+    (403, "INSUFFICIENT_PERMISSION_EXCEPTION"),
+    (404, ""),
+    (413, ""),
+]
 
 
-def test_a_consumable_that_a_new_firmware_no_longer_has_is_a_dead_letter(bench: Bench) -> None:
-    bench.take(report(1, 100, 1, 100, 50, 1, 50))
-    bench.fleet.about("vacuum1", wire.encode([*ABOUT[:6], ABOUT[6][:1]]))
-    bench.drain()
-    assert [row.reason for row in bench.store.rows(schema.queue, state="dead")] == [
-        "the device no longer has this consumable"
-    ]
+@pytest.mark.parametrize(("status", "code"), FINAL)
+def test_a_consumption_that_amazon_refuses_for_good_is_a_dead_letter_at_once(
+    sending: Sending, status: int, code: str
+) -> None:
+    sending.take(report(1, 100, 1, 100))
+    sending.gateway.faults.append(Fault(status, code))
+    assert sending.drain()
+    assert (len(sending.gateway.rejected), sending.accepted(), sending.count(DEAD)) == (1, [], 1)
 
 
-def test_a_gateway_slower_than_the_deadline_is_one_that_did_not_answer(bench: Bench) -> None:
-    bench.delivery.client.close()
-    bench.delivery.client = GatewayClient(timeout_s=0.1)
-    bench.take(report(1, 100, 1, 100))
-    bench.gateway.faults.append(Fault(202, delay_s=0.5))
-    bench.step()
-    assert "no answer" in bench.store.rows(schema.queue)[0].reason
-    bench.step(60)
-    assert bench.store.count(schema.queue, state="sent") == 1
-    assert wait_until(lambda: bench.gateway.repeated == 1), "the slow one arrived after all"
+@pytest.mark.parametrize(("status", "code"), FINAL[1:4])
+def test_a_replacement_that_is_refused_for_what_a_person_can_put_right_waits_for_that(
+    sending: Sending, status: int, code: str
+) -> None:
+    sending.take(replacement(1, 1, 2, 0, 0))
+    sending.gateway.faults += [None, Fault(status, code)]
+    with sending:
+        assert wait_until(lambda: len(sending.gateway.rejected) == 1)
+        assert wait_until(lambda: any(sending.reasons(QUEUED)))
+        sending.hurry()
+        assert wait_until(lambda: usages(sending) == ["PT0S", "new"])
+    assert sending.count(DEAD) == 0
 
 
-def test_a_throttled_fleet_gets_through_in_the_end(bench: Bench) -> None:
-    for number in range(6):
-        bench.fleet.about(f"vacuum{number}", wire.encode(ABOUT))
-        bench.take(report(1, 100, 1, 100), device=f"vacuum{number}")
-    bench.gateway.requests_per_s, bench.gateway.monotonic = 4, bench.clock
-    bench.step()
-    assert len(bench.gateway.accepted) == 4
-    bench.step(10)
-    assert sorted(bench.endpoints()) == [f"vacuum{number}" for number in range(6)]
+def test_no_answer_is_tried_until_there_is_one(sending: Sending) -> None:
+    sending.take(report(1, 100, 1, 100))
+    sending.gateway.faults += [Fault(0)] * 6
+    assert sending.drain()
+    assert usages(sending) == ["PT1M40S"]
+
+
+def test_an_event_whose_answer_was_lost_is_told_apart_by_its_id(sending: Sending) -> None:
+    sending.take(report(1, 100, 1, 100))
+    sending.gateway.faults.append(Fault(0, after=True))
+    assert sending.drain()
+    assert (len(sending.gateway.accepted), sending.gateway.repeated, sending.count(SENT)) == (1, 1, 1)
+
+
+def test_a_dripping_answer_ends_with_the_deadline_and_nothing_of_the_endpoint_overtakes_it(
+    store_url: str, gateway: Gateway
+) -> None:
+    """Sixteen bytes, one each 0.4 s: no read takes longer than the deadline of 1 s, and the whole would take 6.4 s."""
+    sending = Sending(store_url, gateway, deadline_s=1.0, lease_s=3.0)
+    sending.take(replacement(1, 1, 2, 0, 0))
+    gateway.faults += [Fault(503, drip_s=0.4)]
+    began = time.monotonic()
+    assert sending.drain(10)
+    sending.store.close()
+    first, again = list(gateway.arrivals)[:2]
+    assert 0.9 < again - first < 3.0 and time.monotonic() - began < 6
+    assert (usages(sending), gateway.repeated) == (["PT0S", "new"], 0)
+
+
+def test_an_endpoint_in_trouble_does_not_hold_back_another(store_url: str, gateway: Gateway) -> None:
+    sending = Sending(store_url, gateway, resend_after_s=60.0)
+    sending.describe("vacuum2")
+    with sending:
+        gateway.faults.append(Fault(503))
+        sending.take(report(1, 100, 1, 100))
+        assert wait_until(lambda: any(sending.reasons(QUEUED)))
+        sending.take(report(1, 60, 1, 60), device="vacuum2")
+        assert wait_until(lambda: usages(sending) == ["PT1M"])
+    sending.store.close()
+
+
+def test_a_route_that_hangs_starves_no_other(store_url: str, gateway: Gateway) -> None:
+    hanging = Gateway(tokens={"test"})
+    hanging.outage = Fault(202, delay_s=5.0)
+    tests, others = [[f"{kind}{number}" for number in range(16)] for kind in ("test", "unit")]
+    sending = Sending(store_url, gateway, test_gateway=hanging.start(), deadline_s=5.0)
+    sending.describe(*tests, *others)
+    for device in tests:
+        sending.fleet.mark_test(device)
+    for device in tests + others:
+        sending.take(report(1, 60, 1, 60), report(2, 120, 1, 120), device=device)
+    with sending:
+        assert wait_until(lambda: len(sending.accepted()) == 32, 4), len(sending.accepted())
+        hanging.outage = None
+    hanging.stop()
+    sending.store.close()
+
+
+def test_a_route_that_is_down_is_left_alone_and_tried_with_one_event_at_a_time(
+    store_url: str, gateway: Gateway
+) -> None:
+    sending = Sending(store_url, gateway, resend_after_s=0.01)
+    devices = [f"unit{number}" for number in range(30)]
+    sending.describe(*devices)
+    for device in devices:
+        sending.take(report(1, 60, 1, 60), device=device)
+    gateway.outage = Fault(500)
+    with sending:
+        time.sleep(3.0)
+        tried = len(gateway.arrivals)
+        gateway.outage = None
+        assert wait_until(lambda: len(sending.accepted()) == 30, 20)
+    sending.store.close()
+    assert tried < 30 + 8, "one burst, then probes"
+    assert sending.gateway.repeated == 0
+
+
+def test_a_gateway_that_throttles_is_sent_what_it_takes_and_gets_everything(store_url: str, gateway: Gateway) -> None:
+    sending = Sending(store_url, gateway)
+    devices = [f"unit{number}" for number in range(40)]
+    sending.describe(*devices)
+    for device in devices:
+        sending.take(report(1, 60, 1, 60), device=device)
+    gateway.requests_per_s, gateway.retry_after_s = 5, 1
+    began = time.monotonic()
+    assert sending.drain(60)
+    took_s = time.monotonic() - began
+    sending.store.close()
+    assert (len(sending.accepted()), sending.count(DEAD)) == (40, 0)
+    assert took_s < 25, "five a second would be eight"
+    assert len(gateway.rejected) < 60
+
+
+def test_retry_after_is_kept(store_url: str, gateway: Gateway) -> None:
+    sending = Sending(store_url, gateway)
+    gateway.retry_after_s = 2
+    gateway.faults.append(Fault(429))
+    sending.take(report(1, 60, 1, 60))
+    assert sending.drain()
+    sending.store.close()
+    first, again = gateway.arrivals
+    assert 1.9 < again - first < 5
+
+
+def test_after_a_crash_between_the_answer_and_its_note_the_same_event_is_sent_again(
+    store_url: str, gateway: Gateway
+) -> None:
+    sending = Sending(store_url, gateway, lease_s=1.5, deadline_s=0.5)
+    sending.take(report(1, 100, 1, 100))
+    with sending.store.begin() as connection:
+        (crashed,) = sending.store.outbox.lease(connection, {"all": 1}, 1.5)
+    assert crashed.rows[0].usage_s == 100
+    began = time.monotonic()
+    assert sending.drain(), "when the lease has ended"
+    sending.store.close()
+    assert time.monotonic() - began > 1.0
+    assert gateway.accepted[0]["event"]["header"]["messageId"] == crashed.rows[0].message_id
+
+
+def test_a_consumable_that_a_new_firmware_no_longer_has_is_a_dead_letter(sending: Sending) -> None:
+    sending.take(report(1, 100, 1, 100, 50, 1, 50))
+    sending.fleet.about("vacuum1", wire.encode([*ABOUT[:6], ABOUT[6][:1]]))
+    assert sending.drain()
+    assert sending.reasons(DEAD) == ["the device no longer has this consumable"]
+
+
+def test_events_wait_until_the_device_has_described_itself(sending: Sending) -> None:
+    with sending:
+        sending.take(report(1, 100, 1, 100), device="vacuum2")
+        sending.take(report(1, 60, 1, 60))
+        assert wait_until(lambda: usages(sending) == ["PT1M"])
+        assert wait_until(lambda: sending.count(QUEUED) == 1)
+        sending.describe("vacuum2")
+        assert wait_until(lambda: usages(sending) == ["PT1M", "PT1M40S"])
+
+
+def test_what_was_sent_is_deleted_after_a_while_and_still_counted(store_url: str, gateway: Gateway) -> None:
+    sending = Sending(store_url, gateway, keep_sent_s=0.0)
+    sending.take(report(1, 100, 1, 100))
+    with sending:
+        assert wait_until(lambda: bool(sending.accepted()))
+    with sending:
+        assert wait_until(lambda: sending.store.count(schema.queue) == 0)
+    counted = {row.name: row.value for row in sending.store.rows(schema.counters)}
+    sending.store.close()
+    assert counted["events sent"] == 1
 
 
 def test_several_senders_on_one_store_keep_the_order_of_each_endpoint_and_send_nothing_twice(
     store_url: str, gateway: Gateway
 ) -> None:
-    settings = Settings(store=store_url, gateway=gateway.url, token="good")
-    stopping = threading.Event()
-    stores = [Store(store_url, time.time) for _ in range(3)]
-    for number in range(5):
-        Fleet(stores[0]).about(f"vacuum{number}", wire.encode(ABOUT))
-        payloads = [report(sequence, 60 * sequence, 1, 60 * sequence) for sequence in range(1, 9)]
-        stores[0].accept([(f"vacuum{number}", payload, wire.decode_up(payload)) for payload in payloads])
-    threads = []
-    for store in stores:
-        routes = routes_for(settings, store, time.time)
-        assert routes is not None
-        threads.append(threading.Thread(target=Delivery(settings, store, routes, time.time, stopping).run))
-        threads[-1].start()
-    assert wait_until(lambda: stores[0].count(schema.queue, state="sent") == 40, 30)
-    stopping.set()
-    for thread in threads:
-        thread.join()
-    for store in stores:
-        store.close()
+    """The clocks of their relays are a day apart: leases are of the database's time."""
+    senders = [Sending(store_url, gateway, clock=lambda ahead=ahead: time.time() + ahead) for ahead in (0, 61, 86400)]
+    devices = [f"vacuum{number}" for number in range(5)]
+    senders[0].describe(*devices)
+    gateway.outage = Fault(202, delay_s=0.05)
+    for sender in senders:
+        sender.start()
+    for number in range(1, 9):
+        for device in devices:
+            senders[0].take(report(number, 60 * number, 1, 60 * number, at=int(time.time())), device=device)
+    assert wait_until(lambda: senders[0].count(SENT) == 40, 40)
+    for sender in senders:
+        sender.stop()
+        sender.store.close()
     told: dict[str, list[str]] = {}
     for message in gateway.accepted:
         event = message["event"]
         told.setdefault(event["endpoint"]["endpointId"], []).append(event["payload"]["usage"]["value"])
-    assert told == {f"vacuum{number}": [f"PT{minutes}M" for minutes in range(1, 9)] for number in range(5)}
+    assert told == {device: [f"PT{minutes}M" for minutes in range(1, 9)] for device in devices}
     assert gateway.repeated == 0

@@ -211,6 +211,6 @@ def test_discovery_lists_the_device_as_it_has_described_itself(relay: Relay, bro
         device.publish("about", wire.encode(ABOUT), retain=True)
         assert wait_until(lambda: relay.store.count(schema.devices, about_crc=zlib.crc32(wire.encode(ABOUT))) == 1)
     header = {"namespace": "Alexa.Discovery", "name": "Discover", "payloadVersion": "3"}
-    answer = Skill(relay.settings, relay.store).handler({"directive": {"header": header}})
+    answer = Skill(relay.settings, relay.store, for_tests=True).handler({"directive": {"header": header}})
     assert gateway_schema.fault(answer, ("Discover.Response",)) is None
     assert answer["event"]["payload"]["endpoints"][0]["endpointId"] == "vacuum1"

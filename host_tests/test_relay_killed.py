@@ -47,7 +47,7 @@ def test_relays_killed_under_load_lose_nothing_and_tell_nothing_twice(
     gateway = Gateway(tokens={"good"})
     settings: dict[str, Any] = {
         "broker": f"127.0.0.1:{mosquitto.port}", "store": postgresql.url(), "gateway": gateway.start(),
-        "token": "good", "shared_group": "relays", "lease_s": 1.5, "unreachable_after_s": 0.5,
+        "token": "good", "shared_group": "relays", "lease_s": 1.5, "deadline_s": 1.0,
     }  # fmt: skip
     store = Store(settings["store"], time.time)
     started = 0

@@ -22,8 +22,10 @@ from tools.alexa_gateway.lwa import Lwa
 from tools.demo.broker import EmbeddedBroker
 from tools.relay import logs
 from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.claims import Claims
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
+from tools.relay.delivery.outbox import DEAD, SENT, Result, Settled
 from tools.relay.pages.view import View
 from tools.relay.pages.web import Server, pages
 from tools.relay.service import Relay
@@ -43,6 +45,21 @@ HOSTILE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>"\
 
 def accept(store: Store, device: str, *payloads: bytes) -> None:
     store.accept([(device, payload, wire.decode_up(payload)) for payload in payloads])
+
+
+def send_all_but(store: Store, left: int) -> None:
+    """The gateway refuses the first event and takes all others, but for the newest, which stay queued."""
+    stay = {row.id for row in store.rows(schema.queue)[-left:]}
+    first, ended = True, False
+    while not ended:
+        with store.begin() as connection:
+            (leased,) = store.outbox.lease(connection, {"all": 1}, 60)
+            rows = [row for row in leased.rows if row.id not in stay]
+            results = [Result(row, SENT) for row in rows]
+            if first:
+                results[0] = Result(rows[0], DEAD, "413 REQUEST_ENTITY_TOO_LARGE_EXCEPTION")
+            first, ended = False, len(rows) < len(leased.rows)
+            store.outbox.settle(connection, [Settled(leased, results, due_after_s=0.0, left=True)])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -78,10 +95,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         wire.encode([wire.VERSION, 3, EPOCH, sequence + 2, NOW_S, 0x208, HOSTILE]),
     )
     store.status("vacuum1", wire.Online(5, EPOCH, 0x208, 10, 4000, True, "0.1.0", 1, 3))
-    rows = store.rows(schema.queue)
-    store.dead(rows[0], "413 REQUEST_ENTITY_TOO_LARGE_EXCEPTION")
-    for row in rows[1:-3]:
-        store.sent(row)
+    send_all_but(store, 3)
     part = [1, "Sensor.<b>", "<i>", 150, None, [["en-US", HOSTILE]]]
     fleet.about("vacuum2", wire.encode([wire.VERSION, HOSTILE, HOSTILE, HOSTILE, HOSTILE, "0.1.0", [part]]))
     fleet.name("vacuum2", HOSTILE)
@@ -370,8 +384,8 @@ def test_no_token_customer_or_claim_code_is_in_logs_metrics_or_pages(
         code, grantee = lwa.code(ANNA), lwa.user_token(ANNA)
         accounts = Accounts(settings, relay.store, relay.clock)
         accounts.accept_grant(code, grantee)
-        label = relay.fleet.new_code("vacuum1")
-        relay.fleet.claim(ANNA, label, "NA")
+        label = Claims(relay.store).new_code("vacuum1")
+        Claims(relay.store).claim(ANNA, label, "NA")
         with FakeDevice(broker.port) as device:
             device.publish("about", wire.encode(ABOUT), retain=True)
             now_s = int(relay.clock())
@@ -400,8 +414,8 @@ def test_no_token_customer_or_claim_code_is_in_logs_metrics_or_pages(
         ours.setLevel(logging.NOTSET)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     told = {line["event"] for line in lines}
-    assert {"kept aside", "refused", "dead letter", "connected to the broker"} <= told
-    assert [line["device"] for line in lines if line["event"] == "dead letter"]
+    assert {"kept aside", "refused", "a customer has taken the consent back", "connected to the broker"} <= told
+    assert [line["device"] for line in lines if line["event"] == "answered"]
     assert customer.state != "linked" and "wearmeter_fleet_devices 1.0" in shown["/metrics"]
     shown["/?q=ANNA"] = shown["/?q=ANNA"].replace('value="ANNA"', "")
     assert "ANNA" not in stream.getvalue() and not [path for path in paths if "ANNA" in shown[path]]

@@ -30,7 +30,7 @@ def test_an_option_counts_before_the_environment_before_a_secret_before_the_file
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "relay.toml"
-    file.write_text('web_token = "file"\nlwa_client_secret = "file"\ntoken = "file"\nkey = "file"\nresends = 9\n')
+    file.write_text('web_token = "file"\nlwa_client_secret = "file"\ntoken = "file"\nkey = "file"\nsenders = 9\n')
     for name in ("web_token", "lwa_client_secret", "token"):
         (tmp_path / f"relay_{name}").write_text("secret\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
@@ -38,8 +38,8 @@ def test_an_option_counts_before_the_environment_before_a_secret_before_the_file
     monkeypatch.setenv("RELAY_WEB_TOKEN", "environment")
     monkeypatch.setenv("RELAY_LWA_CLIENT_SECRET", "environment")
     found = load(web_token="option")
-    assert (found.web_token, found.lwa_client_secret, found.token, found.key, found.resends, found.pause_s) == (
-        "option", "environment", "secret", "file", 9, 300.0,
+    assert (found.web_token, found.lwa_client_secret, found.token, found.key, found.senders, found.lease_s) == (
+        "option", "environment", "secret", "file", 9, 60.0,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from tools.alexa_gateway.gateway import Gateway
 from tools.alexa_gateway.lwa import Lwa, LwaFault
 from tools.relay.accounts import skill as skill_module
 from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.claims import Claims
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.accounts.skill import Skill
 from tools.relay.core import wire
@@ -59,7 +60,8 @@ class House:
         about = [*ABOUT[:6], [[1, "Sensor.DustFilter", "suction", 150, "dash-1", names], ABOUT[6][1]]]
         for device in ("vacuum1", "vacuum2"):
             self.fleet.about(device, wire.encode(about))
-        self.fleet.claim("anna", self.fleet.new_code("vacuum1"), "NA")
+        claims = Claims(self.store)
+        claims.claim("anna", claims.new_code("vacuum1"), "NA")
 
     def discover(self, token: str) -> dict[str, Any]:
         return self.skill.handler(directive("Alexa.Discovery", "Discover", {"scope": scope(token)}), None)

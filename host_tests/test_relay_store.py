@@ -69,9 +69,11 @@ def test_a_report_and_its_events_are_stored_together(store: Store) -> None:
 def test_when_the_events_cannot_be_queued_the_report_is_not_accepted_either(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = uuid.uuid4()
-    monkeypatch.setattr("tools.relay.store.acceptance.uuid.uuid4", lambda: one)
-    with pytest.raises(sqlalchemy.exc.IntegrityError):
+    def full(*_: object) -> int:
+        raise sqlalchemy.exc.OperationalError("INSERT", {}, Exception("disk full"))
+
+    monkeypatch.setattr(store.outbox, "enqueue", full)
+    with pytest.raises(sqlalchemy.exc.OperationalError):
         take(store, report(1, 100, 1, 100, 50, 1, 50))
     assert (store.count(schema.messages), store.count(schema.queue), store.counts()) == (0, 0, {})
 
@@ -166,39 +168,6 @@ def test_a_new_epoch_is_recorded_beside_the_old_one(store: Store) -> None:
     take(store, report(1, 100, 1, 100), report(1, 3, 1, 3, epoch=EPOCH + 1))
     assert [row.epoch for row in store.rows(schema.epochs)] == [EPOCH, EPOCH + 1]
     assert store.rows(schema.devices)[0].epoch == EPOCH + 1
-
-
-def test_the_queue_gives_the_oldest_event_of_each_endpoint_and_only_to_one_sender(
-    store: Store, fleet: Fleet, clock: Clock
-) -> None:
-    for device in ("vacuum1", "vacuum2"):
-        fleet.about(device, wire.encode(ABOUT))
-        take(store, report(1, 100, 1, 100, 50, 1, 50), device=device)
-    heads = store.lease_heads("me", 60, 10)
-    assert [(row.device, row.consumable) for row in heads] == [("vacuum1", 1), ("vacuum2", 1)]
-    assert store.lease_heads("you", 60, 10) == []
-    clock.now_s += 60
-    assert len(store.lease_heads("you", 60, 10)) == 2
-
-
-def test_a_postponed_event_holds_back_what_is_behind_it(store: Store, fleet: Fleet, clock: Clock) -> None:
-    fleet.about("vacuum1", wire.encode(ABOUT))
-    take(store, report(1, 100, 1, 100, 50, 1, 50))
-    (head,) = store.lease_heads("me", 60, 10)
-    store.postpone(head, 5, "503")
-    assert store.lease_heads("me", 60, 10) == []
-    clock.now_s += 5
-    assert store.lease_heads("me", 60, 10)[0].id == head.id
-    store.sent(head)
-    assert store.lease_heads("me", 60, 10)[0].id > head.id
-    assert [row.gateway_s for row in store.rows(schema.usage)] == [100, None]
-
-
-def test_events_wait_until_the_device_has_described_itself(store: Store, fleet: Fleet) -> None:
-    take(store, report(1, 100, 1, 100))
-    assert store.lease_heads("me", 60, 10) == []
-    fleet.about("vacuum1", wire.encode(ABOUT))
-    assert len(store.lease_heads("me", 60, 10)) == 1
 
 
 def test_a_devices_wear_is_that_of_its_most_worn_part(store: Store, fleet: Fleet) -> None:

@@ -46,13 +46,15 @@ CODES = {
 class Fault:
     """One answer that is not the true one. With `after`, the event has been accepted and only the answer is wrong.
 
-    `status` 0 closes the connection without an answer; `delay_s` comes before any answer.
+    `status` 0 closes the connection without an answer; `delay_s` comes before any answer; `drip_s` is between the
+    bytes of its body, which then takes sixteen times as long.
     """
 
     status: int = 503
     code: str = ""
     delay_s: float = 0.0
     after: bool = False
+    drip_s: float = 0.0
 
 
 class Gateway:
@@ -74,7 +76,13 @@ class Gateway:
         self.lwa = lwa
         self.region = region
         self.faults: deque[Fault | None] = deque()
+        self.outage: Fault | None = None
+        """What every request meets, while it lasts."""
         self.requests_per_s: float | None = None
+        self.retry_after_s: int | None = None
+        """What a 429 says of `Retry-After`."""
+        self.arrivals: deque[float] = deque(maxlen=100_000)
+        """When each request came, by `monotonic`."""
         self.monotonic: Callable[[], float] = time.monotonic
         self.accepted: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
@@ -114,15 +122,19 @@ class Gateway:
 
     def forget(self) -> None:
         """Be as new: nothing accepted or refused yet, no fault ahead."""
-        for held in (self.faults, self.accepted, self.rejected, self._ids, self._recent):
+        for held in (self.faults, self.accepted, self.rejected, self._ids, self._recent, self.arrivals):
             held.clear()
-        self.repeated, self.requests_per_s, self.monotonic = 0, None, time.monotonic
+        self.repeated, self.requests_per_s, self.retry_after_s, self.outage = 0, None, None, None
+        self.monotonic = time.monotonic
 
     async def _events(self, request: Request) -> Response:
         body = await request.body()
-        fault = self.faults.popleft() if self.faults else None
+        self.arrivals.append(self.monotonic())
+        fault = self.faults.popleft() if self.faults else self.outage
         if fault is not None:
             await asyncio.sleep(fault.delay_s)
+            if fault.drip_s and not fault.after:
+                return _Drip(fault.status, fault.drip_s)
             if not fault.after:
                 if fault.status != 202:
                     return self._refuse(body, fault.status, "as told to", fault.code)
@@ -139,7 +151,11 @@ class Gateway:
             self._ids.add(message["event"]["header"]["messageId"])
             self.accepted.append(message)
             self._append("events.jsonl", message)
-        return self._refusal(fault.status, "after all", fault.code) if fault is not None else Response(status_code=202)
+        if fault is None:
+            return Response(status_code=202)
+        if fault.drip_s:
+            return _Drip(fault.status, fault.drip_s)
+        return self._refusal(fault.status, "after all", fault.code)
 
     def _judge(self, request: Request, body: bytes) -> Response | None:
         if len(body) > MAX_BYTES:
@@ -189,12 +205,28 @@ class Gateway:
         code = code or CODES.get(status, ("",))[0]
         header = {"namespace": "System", "name": "Exception", "messageId": str(uuid.uuid4())}
         envelope = {"header": header, "payload": {"code": code, "description": reason}}
-        return JSONResponse(envelope, status_code=status) if code else Response(status_code=status)
+        headers = {"retry-after": str(self.retry_after_s)} if status == 429 and self.retry_after_s is not None else {}
+        return JSONResponse(envelope, status, headers) if code else Response(status_code=status, headers=headers)
 
     def _append(self, name: str, entry: Any) -> None:
         if self._folder is not None:
             with (self._folder / name).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+class _Drip(Response):
+    """An answer whose sixteen bytes come one by one."""
+
+    def __init__(self, status: int, drip_s: float) -> None:
+        super().__init__(status_code=status)
+        self._drip_s = drip_s
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"16")]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        for left in reversed(range(16)):
+            await asyncio.sleep(self._drip_s)
+            await send({"type": "http.response.body", "body": b" ", "more_body": left > 0})
 
 
 class _Hangup(Response):

@@ -41,11 +41,20 @@ class Lwa:
         self._client = (client_id, client_secret)
         self._codes: dict[str, str] = {}
         self._access: dict[str, tuple[str, float]] = {}
+        self._audience: dict[str, str] = {}
         self._refresh: dict[str, str] = {}
 
     def forget(self) -> None:
         """Be as new: no customer, no token, no fault ahead."""
-        for held in (self.regions, self.disabled, self.faults, self._codes, self._access, self._refresh):
+        for held in (
+            self.regions,
+            self.disabled,
+            self.faults,
+            self._codes,
+            self._access,
+            self._refresh,
+            self._audience,
+        ):
             held.clear()
         self.refreshes = 0
 
@@ -56,10 +65,11 @@ class Lwa:
         self._codes[code] = customer
         return code
 
-    def user_token(self, customer: str) -> str:
-        """Return an access token as a directive carries it."""
+    def user_token(self, customer: str, client_id: str | None = None) -> str:
+        """Return an access token as a directive carries it, given to this client (None: the one known here)."""
         token = "user." + secrets.token_urlsafe(8)
         self._access[token] = (customer, self.clock() + ACCESS_S)
+        self._audience[token] = client_id or self._client[0]
         return token
 
     def revoke(self, customer: str) -> None:
@@ -82,6 +92,7 @@ class Lwa:
         return [
             Route("/auth/o2/token", self._token, methods=["POST"]),
             Route("/user/profile", self._profile, methods=["GET"]),
+            Route("/auth/o2/tokeninfo", self._whose, methods=["GET"]),
         ]
 
     async def _token(self, request: Request) -> Response:
@@ -107,6 +118,14 @@ class Lwa:
         return JSONResponse(
             {"access_token": access, "refresh_token": refresh, "token_type": "bearer", "expires_in": ACCESS_S}
         )
+
+    async def _whose(self, request: Request) -> Response:
+        """Whose token it is, and given to which client; Amazon's answer has `iss`, `exp`, `app_id` and `iat` too."""
+        token = request.query_params.get("access_token", "")
+        customer = self.customer_of(token)
+        if customer is None:
+            return _error(400, "invalid_token")
+        return JSONResponse({"aud": self._audience.get(token, self._client[0]), "user_id": customer})
 
     async def _profile(self, request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

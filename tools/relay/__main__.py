@@ -57,7 +57,9 @@ def serve_skill(settings: Settings, port: int) -> None:
     logs.configure()
     if settings.key is not None:
         options.accounts(settings)
-    skill = open_skill(settings, options.open_store(settings))
+    if settings.key is None:
+        click.echo("no key: every device is shown to whoever asks; only tests on this machine are answered", err=True)
+    skill = open_skill(settings, options.open_store(settings), for_tests=True)
     uvicorn.run(application(skill), host="127.0.0.1", port=port, log_level="warning")
 
 

@@ -12,16 +12,17 @@ import time
 from dataclasses import dataclass
 
 from tools.relay import metrics
-from tools.relay.accounts.accounts import routes_for
 from tools.relay.accounts.fleet import Fleet
+from tools.relay.accounts.owners import owners_only, routes_for
 from tools.relay.core import wire
 from tools.relay.delivery.delivery import Delivery
+from tools.relay.delivery.outbox import DEAD, QUEUED, SENT
 from tools.relay.intake.edge import Arrival, open_edge
 from tools.relay.intake.worker import Worker
 from tools.relay.pages.web import Server, serve_pages
 from tools.relay.settings import Clock, Settings
 from tools.relay.store import schema
-from tools.relay.store.store import QUEUED, Store
+from tools.relay.store.store import Store
 from tools.relay.supervisor import Health, Supervisor
 
 STUCK_S = 60.0
@@ -71,12 +72,12 @@ class Relay:
 
     def start(self) -> None:
         self.mqtt = open_edge(self.settings, self._arrivals.put)
-        self.store = Store(self.settings.store, self.clock, self.settings.gap_wait_s)
+        self.store = Store(self.settings.store, self.clock, self.settings.gap_wait_s, owners_only(self.settings))
         self.fleet = Fleet(self.store)
         self.delivery: Delivery | None = None
         routes = routes_for(self.settings, self.store, self.clock)
         if self.settings.deliver and routes is not None:
-            self.delivery = Delivery(self.settings, self.store, routes, self.clock, self._stopping)
+            self.delivery = Delivery(self.settings, self.store, routes, self._stopping)
         wake = self.delivery.wake if self.delivery is not None else lambda: None
         self._worker = Worker(
             self.store, self.fleet, self.mqtt, self._arrivals, self.clock, self.settings.command_resend_s,
@@ -152,7 +153,7 @@ class Relay:
             messages=self.store.count(schema.messages),
             payload_bytes_max=self.store.largest_payload(),
             aside=[(row.device, row.reason) for row in self.store.rows(schema.quarantine)],
-            queued=self.store.count(schema.queue, state="queued"),
-            sent=self.store.count(schema.queue, state="sent"),
-            dead=[(row.device, row.name, row.reason) for row in self.store.rows(schema.queue, state="dead")],
+            queued=self.store.count(schema.queue, state=QUEUED),
+            sent=self.store.count(schema.queue, state=SENT),
+            dead=[(row.device, row.name, row.reason) for row in self.store.rows(schema.queue, state=DEAD)],
         )

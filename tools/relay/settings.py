@@ -71,16 +71,14 @@ class Settings(BaseModel):
     gap_wait_s: int = Field(
         default=3600, description="How long a report of a new part waits for its missing replacement."
     )
-    resends: int = Field(default=3, description="Resends of an event that the gateway refused for a passing reason.")
-    resend_after_s: float = Field(default=1.0, description="Before the first of them; each next waits twice as long.")
-    pause_s: float = Field(
-        default=300.0, description="Between rounds of resends, for an event that may not be given up."
+    resend_after_s: float = Field(
+        default=1.0, description="Before an event is sent again; each next time waits twice as long, at most an hour."
     )
-    unreachable_after_s: float = Field(
-        default=5.0, description="Before an event is tried again that got no answer at all."
-    )
+    deadline_s: float = Field(default=10.0, description="How long one request to the gateway may take in all.")
+    senders: int = Field(default=256, ge=1, description="Devices of one route whose events are sent at once.")
+    keep_sent_s: float = Field(default=7 * 86400.0, description="How long events are kept after they were sent.")
     lease_s: float = Field(
-        default=60.0, description="How long one relay keeps the others off an event that it is sending."
+        default=60.0, description="How long one relay keeps the others off a device whose events it is sending."
     )
     command_resend_s: float = Field(
         default=30.0, description="Before a command is sent again that a device has not answered."

@@ -1,28 +1,25 @@
-"""Customers and their tokens: encrypted at rest, refreshed ahead of time, forgotten when revoked."""
+"""Customers and their tokens: encrypted at rest, one refresh at a time, forgotten when revoked."""
 
 from __future__ import annotations
 
-import time
+import asyncio
 from typing import Any
 
-import httpx
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
-from tools.relay.accounts.fleet import Fleet
-from tools.relay.delivery.gateway_client import REGIONS, Unreachable
-from tools.relay.delivery.lwa import LwaClient, LwaRefused, LwaUnreachable, Tokens
-from tools.relay.delivery.routes import NoRoute, OneGateway, Route, Routes, WithTests
+from tools.relay.accounts.claims import REVOKED, Claims, add_customer
+from tools.relay.delivery.lwa import LwaClient, LwaUnreachable, Tokens
+from tools.relay.delivery.outbox import LINKED
 from tools.relay.settings import Clock, Settings
 from tools.relay.store.schema import customers
-from tools.relay.store.store import LINKED, REVOKED, Store
+from tools.relay.store.store import Store
 
 REFRESH_LEASE_S = 30.0
-REFRESH_WAIT_S = 10.0
 
 
 class Accounts:
-    """The customers of the skill. As routes: each event goes to its device's owner. Raises ValueError for a bad key."""
+    """The customers of the skill. Raises ValueError for a bad key, or no client id to hold tokens against."""
 
     def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
         self.settings = settings
@@ -33,32 +30,27 @@ class Accounts:
             self._cipher = MultiFernet([Fernet(key.strip()) for key in (settings.key or "").split(",")])
         except ValueError as error:
             raise ValueError("the key is not one made by `wearmeter-relay new-key`") from error
-        if settings.region not in REGIONS:
-            raise ValueError(f"region {settings.region!r} is not one of {', '.join(REGIONS)}")
+        if not settings.lwa_client_id:
+            raise ValueError("a key needs --lwa-client-id: whose tokens are for this skill cannot be told without")
 
     def accept_grant(self, code: str, grantee_token: str) -> str:
-        """Link a customer by what an AcceptGrant brings; returns who it is. Raises LwaRefused, LwaUnreachable."""
-        customer = self.lwa.customer_of(grantee_token)
-        tokens = self.lwa.exchange(code)
-        Fleet(self.store).add_customer(customer, self.settings.region)
-        self._keep(customer, tokens, state=LINKED, region=self.settings.region)
+        """Link a customer by what an AcceptGrant brings, and tell their Alexa of their devices; returns who it is.
+
+        Raises LwaRefused, LwaUnreachable.
+        """
+        customer, tokens = asyncio.run(self._exchanged(code, grantee_token))
+        with self.store.begin() as connection:
+            add_customer(connection, customer, self.settings.region)
+        self.keep(customer, tokens, state=LINKED, region=self.settings.region)
+        Claims(self.store).linked(customer)
         return customer
 
-    def route(self, row: Any) -> Route:
-        customer = row.customer or row.owner
-        if row.test:
-            raise NoRoute("a test device, and there is no gateway for tests")
-        if customer is None:
-            raise NoRoute("no customer has claimed the device")
-        return self._route(customer, refused=None)
+    async def _exchanged(self, code: str, grantee_token: str) -> tuple[str, Tokens]:
+        return await self.lwa.customer_of(grantee_token), await self.lwa.exchange(code)
 
-    def renew(self, route: Route) -> Route | None:
-        assert route.customer is not None
-        return self._route(route.customer, refused=route.token)
-
-    def revoke(self, route: Route, reason: str) -> None:
-        assert route.customer is not None
-        self._forget(route.customer, reason)
+    def customer_of(self, access_token: str) -> str:
+        """Return whose token, given to this skill, it is. Raises LwaRefused, LwaUnreachable."""
+        return asyncio.run(self.lwa.customer_of(access_token))
 
     def rotate_keys(self) -> int:
         """Encrypt every token anew with the newest key; returns for how many customers."""
@@ -70,97 +62,59 @@ class Accounts:
                 connection.execute(customers.update().where(own).values(**new))
         return len(rows)
 
-    def _route(self, customer: str, refused: str | None) -> Route:
-        """Return the customer's route with a token that is good for a while and is not the one refused.
+    # ---- tokens, for who refreshes them
 
-        One refresh at a time for a customer, in all relays: the others use the old token while it lasts, or wait.
+    def decrypt(self, secret: bytes) -> str:
+        """Raises LwaUnreachable where no key given opens it: another relay may have the right one."""
+        try:
+            return self._cipher.decrypt(secret).decode()
+        except InvalidToken as error:
+            raise LwaUnreachable("the stored tokens are not encrypted with any key given") from error
+
+    def begin_refresh(self, customer: str, refused: str | None) -> str | None:
+        """Return the refresh token if it is now ours to use, None if another relay is at it or already was.
+
+        `refused` is the access token that is not good any more, None for one that ends soon.
         """
-        deadline = time.monotonic() + REFRESH_WAIT_S
-        while True:
-            row, ours = self._look(customer, refused)
-            access = self._decrypt(row.access)
-            if ours:
-                tokens = self._refresh(row)
-                return Route(self._url(row), tokens.access, customer)
-            if access != refused and row.expires_s > self.clock():
-                return Route(self._url(row), access, customer)
-            if time.monotonic() > deadline:
-                raise Unreachable("another relay has not finished refreshing the token")
-            time.sleep(0.05)
-
-    def _look(self, customer: str, refused: str | None) -> tuple[Row[Any], bool]:
-        """Return the customer, and whether it is now ours to refresh the token."""
-        now_s = self.clock()
         wanted = select(customers).where(customers.c.customer == customer).with_for_update()
         with self.store.begin() as connection:
             row = connection.execute(wanted).one()
-            if row.state != LINKED:
-                raise NoRoute(f"the customer is {row.state}: {row.reason or 'the skill has not been enabled'}")
-            good = row.expires_s - self.settings.refresh_ahead_s > now_s and self._decrypt(row.access) != refused
-            ours = not good and row.lease_until_s <= now_s
-            if ours:
-                own = customers.update().where(customers.c.customer == customer)
-                connection.execute(own.values(lease_until_s=now_s + REFRESH_LEASE_S))
-            return row, ours
+            if row.state != LINKED or row.lease_until_s > self._now_s(connection):
+                return None
+            fresh = row.expires_s - self.settings.refresh_ahead_s > self.clock()
+            if fresh and self.decrypt(row.access) != refused:
+                return None
+            until_s = self._now_s(connection) + REFRESH_LEASE_S
+            connection.execute(_own(customer).values(lease_until_s=until_s))
+            return self.decrypt(row.refresh)
 
-    def _refresh(self, row: Row[Any]) -> Tokens:
-        try:
-            tokens = self.lwa.refresh(self._decrypt(row.refresh))
-        except LwaRefused as error:
-            if error.code == "invalid_grant":
-                self._forget(row.customer, "Login with Amazon: invalid_grant")
-                raise NoRoute("the customer is revoked: Login with Amazon: invalid_grant") from error
-            self._release(row.customer)
-            raise Unreachable(f"Login with Amazon: {error}") from error
-        except LwaUnreachable as error:
-            self._release(row.customer)
-            raise Unreachable(f"Login with Amazon: {error}") from error
-        self._keep(row.customer, tokens)
-        return tokens
-
-    def _keep(self, customer: str, tokens: Tokens, **more: str) -> None:
-        values = {
+    def keep(self, customer: str, tokens: Tokens, **more: str) -> None:
+        """Store new tokens, and hurry what waited for them."""
+        values: dict[str, Any] = {
             "access": self._cipher.encrypt(tokens.access.encode()),
             "refresh": self._cipher.encrypt(tokens.refresh.encode()),
             "expires_s": self.clock() + tokens.expires_in_s,
             "reason": "",
             "lease_until_s": 0.0,
         }
-        self._update(customer, **values, **more)
-
-    def _forget(self, customer: str, reason: str) -> None:
-        self._update(customer, access=None, refresh=None, state=REVOKED, reason=reason, lease_until_s=0.0)
-
-    def _release(self, customer: str) -> None:
-        self._update(customer, lease_until_s=0.0)
-
-    def _update(self, customer: str, **values: Any) -> None:
         with self.store.begin() as connection:
-            connection.execute(customers.update().where(customers.c.customer == customer).values(**values))
+            connection.execute(_own(customer).values(**values, **more))
+            self.store.outbox.hurry(connection, customer)
 
-    def _decrypt(self, secret: bytes) -> str:
-        try:
-            return self._cipher.decrypt(secret).decode()
-        except InvalidToken as error:
-            raise Unreachable("the stored tokens are not encrypted with any key given") from error
+    def end_refresh(self, customer: str) -> None:
+        """It did not work out: another may try."""
+        with self.store.begin() as connection:
+            connection.execute(_own(customer).values(lease_until_s=0.0))
 
-    def _url(self, row: Row[Any]) -> str:
-        return self.settings.gateway or REGIONS[row.region]
+    def forget(self, customer: str, reason: str) -> None:
+        """The customer has taken the consent back: delete the tokens, and what waits for them."""
+        with self.store.begin() as connection:
+            connection.execute(_own(customer).values(access=None, refresh=None, state=REVOKED, reason=reason))
+        Claims(self.store).unlinked(customer, reason)
+
+    def _now_s(self, connection: Any) -> float:
+        return self.store.outbox.now_s(connection)
 
 
-def routes_for(settings: Settings, store: Store, clock: Clock) -> Routes | None:
-    """Return the routes that the settings ask for, None where events go nowhere. Raises ValueError."""
-    routes: Routes
-    if settings.gateway is not None and settings.token is not None:
-        routes = OneGateway(settings.gateway, settings.token)
-    elif settings.key is not None:
-        routes = Accounts(settings, store, clock)
-    elif settings.gateway is not None:
-        raise ValueError("a gateway needs a token for all events, or a key for the customers' own")
-    else:
-        return None
-    if settings.test_gateway is None:
-        return routes
-    if httpx.URL(settings.test_gateway).host in [httpx.URL(url).host for url in REGIONS.values()]:
-        raise ValueError("the gateway for tests is Amazon's own")
-    return WithTests(routes, settings.test_gateway)
+def _own(customer: str) -> Any:
+    return customers.update().where(customers.c.customer == customer)

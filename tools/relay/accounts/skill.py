@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tools.relay import logs
 from tools.relay.accounts.accounts import Accounts
 from tools.relay.accounts.fleet import Fleet
+from tools.relay.accounts.owners import owners_only
 from tools.relay.core import events
 from tools.relay.delivery.lwa import LwaRefused, LwaUnreachable
 from tools.relay.settings import Settings, load
@@ -34,12 +35,19 @@ class DirectiveError(Exception):
 
 
 class Skill:
-    """Answers directives from what the store holds. Without a key there are no accounts: every device is discovered."""
+    """Answers directives from what the store holds.
 
-    def __init__(self, settings: Settings, store: Store, accounts: Accounts | None = None) -> None:
+    Without `accounts` nobody can be told from anybody else: nothing is answered, unless it is `for_tests` on this
+    machine alone, where every device is discovered.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, accounts: Accounts | None = None, for_tests: bool = False
+    ) -> None:
         self.settings = settings
         self.fleet = Fleet(store)
         self.accounts = accounts
+        self.for_tests = for_tests
 
     def handler(self, directive: dict[str, Any], context: Any = None) -> dict[str, Any]:
         """Return the answer to a directive; `context` is the function platform's and not used."""
@@ -96,11 +104,14 @@ class Skill:
     def _customer(self, token: Any) -> str | None:
         """Return whose token it is; None, for every device, where there are no accounts."""
         if self.accounts is None:
+            if not self.for_tests:
+                log.error("a directive was refused: the skill has no key (RELAY_KEY), so it knows no customer")
+                raise DirectiveError("INTERNAL_ERROR", "the skill is not set up")
             return None
         if not isinstance(token, str):
             raise DirectiveError("INVALID_AUTHORIZATION_CREDENTIAL", "no bearer token")
         try:
-            return self.accounts.lwa.customer_of(token)
+            return self.accounts.customer_of(token)
         except LwaRefused as error:
             raise DirectiveError("INVALID_AUTHORIZATION_CREDENTIAL", "the token is not valid") from error
 
@@ -129,10 +140,10 @@ def _get(value: Any, *path: str) -> Any:
     return value
 
 
-def open_skill(settings: Settings, store: Store | None = None) -> Skill:
-    """Return a skill on the settings' store."""
-    store = store or Store(settings.store, time.time)
-    return Skill(settings, store, Accounts(settings, store, time.time) if settings.key else None)
+def open_skill(settings: Settings, store: Store | None = None, for_tests: bool = False) -> Skill:
+    """Return a skill on the settings' store. `for_tests`: without a key it answers all the same."""
+    store = store or Store(settings.store, time.time, owners_only=owners_only(settings))
+    return Skill(settings, store, Accounts(settings, store, time.time) if settings.key else None, for_tests)
 
 
 @cache

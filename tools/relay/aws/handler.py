@@ -20,15 +20,16 @@ from typing import Any
 import boto3
 
 from tools.relay import logs
-from tools.relay.accounts.accounts import routes_for
 from tools.relay.accounts.fleet import Fleet
+from tools.relay.accounts.owners import owners_only, routes_for
 from tools.relay.aws.queues import failed, read
 from tools.relay.delivery.delivery import Delivery
+from tools.relay.delivery.outbox import QUEUED
 from tools.relay.intake.edge import Arrival
 from tools.relay.intake.worker import Stopping, Worker
 from tools.relay.settings import Clock, Settings, load
 from tools.relay.store import schema
-from tools.relay.store.store import QUEUED, Store
+from tools.relay.store.store import Store
 
 log = logs.logger(__name__)
 DELIVER_S = 20.0  # of one call; what then still waits comes again with the queue's visibility timeout
@@ -112,7 +113,7 @@ class Deliverer:
         routes = routes_for(self._settings, self._store, self._clock)
         if routes is None:
             raise ValueError("no gateway and no key: events have nowhere to go")
-        delivery = Delivery(self._settings, self._store, routes, self._clock, stopping)
+        delivery = Delivery(self._settings, self._store, routes, stopping)
         thread = threading.Thread(target=delivery.run, name="relay-delivery")
         thread.start()
         try:
@@ -136,7 +137,7 @@ def _store() -> tuple[Settings, Store]:
     """What one instance of a function opens once."""
     logs.configure()
     settings = load()
-    return settings, Store(settings.store, time.time, settings.gap_wait_s)
+    return settings, Store(settings.store, time.time, settings.gap_wait_s, owners_only(settings))
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 from cryptography.fernet import Fernet
 
-from tools.relay.accounts.fleet import ClaimRefused, Fleet
+from tools.relay.accounts.claims import ClaimRefused, Claims
+from tools.relay.accounts.fleet import Fleet
 from tools.relay.commands import options
 from tools.relay.settings import Settings
 
@@ -16,7 +17,7 @@ from tools.relay.settings import Settings
 def claim_code(settings: Settings, device: str) -> None:
     """Print a new claim code for the label of DEVICE; the one before is void."""
     store = options.open_store(settings)
-    click.echo(Fleet(store).new_code(device))
+    click.echo(Claims(store).new_code(device))
     options.note(store, "claim-code", device, "")
 
 
@@ -28,7 +29,7 @@ def claim(settings: Settings, customer: str, code: str) -> None:
     """CUSTOMER, as Login with Amazon names them, has the device with this CODE."""
     store = options.open_store(settings)
     try:
-        device = Fleet(store).claim(customer, code, settings.region)
+        device = Claims(store).claim(customer, code, settings.region)
     except ClaimRefused as error:
         raise click.UsageError(str(error)) from error
     options.note(store, "claim", device, "")
@@ -42,7 +43,7 @@ def release(settings: Settings, device: str) -> None:
     """DEVICE is its owner's no longer."""
     store = options.open_store(settings)
     options.known(store, device)
-    Fleet(store).release(device)
+    Claims(store).release(device)
     options.note(store, "release", device, "")
 
 

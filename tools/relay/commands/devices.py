@@ -119,7 +119,7 @@ def show(settings: Settings) -> None:
 def discover(settings: Settings) -> None:
     """Print the Discover.Response for all devices."""
     header = {"namespace": "Alexa.Discovery", "name": "Discover", "payloadVersion": "3"}
-    skill = open_skill(Settings(store=settings.store), options.open_store(settings))
+    skill = open_skill(Settings(store=settings.store), options.open_store(settings), for_tests=True)
     json.dump(skill.handler({"directive": {"header": header}}), sys.stdout, indent=2, ensure_ascii=False)
     click.echo()
 

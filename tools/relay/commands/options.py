@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tools.relay import settings as of
 from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.owners import owners_only
 from tools.relay.settings import Settings
 from tools.relay.store import schema
 from tools.relay.store.store import Store
@@ -61,7 +62,7 @@ def _option(name: str) -> Any:
 def open_store(settings: Settings) -> Store:
     """Return the store. Raises click.ClickException in one line that shows no password."""
     try:
-        return Store(settings.store, time.time)
+        return Store(settings.store, time.time, owners_only=owners_only(settings))
     except SQLAlchemyError as error:
         raise click.ClickException(f"the store cannot be opened: {str(error).splitlines()[0]}") from error
 

@@ -1,136 +1,164 @@
-"""The queue to the gateway: in order for each endpoint, an event again with the same message id until it is settled.
+"""Sends what is queued: an event loop in a thread, with a lane for each route and one bookkeeper for the database.
 
-What an answer means is FACTS of Amazon's pages: 202 settles it; 400, 403, 404, 413 are never sent again; 401 is sent
-once more with a renewed token; 429, 500, 503 up to `resends` times, at least `resend_after_s` apart. No answer at all
-is the network's trouble: it is tried until there is one. After the last resend a consumption is a dead letter, since
-the next report's total replaces it; a replacement and a discovery report have no such successor, so they wait
-`pause_s` and begin again, and what follows for that endpoint waits behind them.
+The bookkeeper commits what has come of all events since its last turn and leases what the lanes have room for, in one
+transaction: at a thousand events a second a commit for each would be what limits it.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from tools.relay import logs, metrics
-from tools.relay.core import events, wire
-from tools.relay.delivery.gateway_client import Answer, GatewayClient, Unreachable
-from tools.relay.delivery.routes import NoRoute, Route, Routes
-from tools.relay.settings import INCREMENT, Clock, Settings
+from tools.relay import logs
+from tools.relay.delivery.gateway_client import GatewayClient
+from tools.relay.delivery.lane import Lane
+from tools.relay.delivery.outbox import Leased, Settled
+from tools.relay.delivery.routes import Routes
+from tools.relay.settings import Settings
 from tools.relay.store.store import Store
 
 log = logs.logger(__name__)
-SENDERS = 8
-TEMPORARY = (429, 500, 503)
-MAX_PAUSE_S = 3600.0
+GATHER_S = 0.02
+POLL_S = 0.25
+FORGET_EVERY_S = 60.0
+STOP_S = 2.0
+MAX_PAUSE_S = 5.0
 
 
 class Delivery:
-    """Sends what is queued until `stopping` is set; `run` is the body of its thread."""
+    """Sends until `stopping` is set; `run` is the body of its thread."""
 
-    def __init__(
-        self, settings: Settings, store: Store, routes: Routes, clock: Clock, stopping: threading.Event
-    ) -> None:
+    def __init__(self, settings: Settings, store: Store, routes: Routes, stopping: threading.Event) -> None:
         self.settings = settings
         self.store = store
         self.routes = routes
-        self.clock = clock
-        self.client = GatewayClient()
-        self._owner = str(uuid.uuid4())
+        self.lanes: dict[str, Lane] = {}
         self._stopping = stopping
-        self._wake = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._settled: list[tuple[Settled, asyncio.Future[bool]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """Something has been queued."""
-        self._wake.set()
+        """Something has been queued. May be called from any thread."""
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._woken.set)
+            except RuntimeError:  # it has just ended
+                return
 
     def run(self) -> None:
-        with ThreadPoolExecutor(SENDERS, thread_name_prefix="relay-send") as senders:
-            while not self._stopping.is_set():
-                self._wake.clear()
-                try:
-                    rows = self.store.lease_heads(self._owner, self.settings.lease_s, SENDERS)
-                    list(senders.map(self._try, rows))
-                except SQLAlchemyError as error:
-                    log.warning("the store does not answer", error=str(error))
-                    rows = []
-                    self._stopping.wait(1.0)
-                if not rows:
-                    self._wake.wait(0.1)
-        self.client.close()
+        """May be run again after an error of its own: what was in hand is sent again when its lease has ended."""
+        self._settled, self._tasks = [], set()
+        with ThreadPoolExecutor(1, thread_name_prefix="relay-bookkeeper") as self._database:
+            asyncio.run(self._run())
 
-    def _try(self, row: Any) -> None:
+    async def _run(self) -> None:
+        self._woken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        client = GatewayClient(self.settings.senders, self.settings.deadline_s)
+        for name in self.routes.names:
+            self.lanes[name] = Lane(name, self.settings, self.routes, client, self._settle, self._mark)
         try:
-            self.deliver(row)
-        except SQLAlchemyError:
+            await self._keep_books()
+        finally:
+            self._loop = None
+            for task in self._tasks:
+                task.cancel()
+            await self.routes.close()
+            await client.close()
+
+    async def _keep_books(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s, forget_at, stop_by = 0.1, 0.0, float("inf")
+        while loop.time() < stop_by and not (self._stopping.is_set() and not self._tasks):
+            if self._stopping.is_set():
+                stop_by = min(stop_by, loop.time() + STOP_S)
+                for lane in self.lanes.values():
+                    lane.closing = True
+            self._woken.clear()
+            rooms = {
+                name: 0 if self._stopping.is_set() else lane.room(loop.time()) for name, lane in self.lanes.items()
+            }
+            settled, self._settled = self._settled, []
+            until = loop.time() + self.settings.lease_s
+            try:
+                if settled or any(rooms.values()):
+                    lost, leased = await self._call(self._turn, [one for one, _ in settled], rooms)
+                    for one, noted in settled:
+                        if not noted.done():
+                            noted.set_result(one.leased.device not in lost)
+                    for endpoint in leased:
+                        self._start(endpoint, until)
+                if loop.time() >= forget_at:
+                    forget_at = loop.time() + (0.0 if await self._call(self._forget) else FORGET_EVERY_S)
+                pause_s = 0.1
+            except SQLAlchemyError as error:
+                log.warning("the store does not answer", again_in_s=pause_s, error=str(error).splitlines()[0])
+                self._settled = settled + self._settled
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, MAX_PAUSE_S)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait for news, and then for what comes with it: a commit costs the same for one event as for a hundred."""
+        try:
+            await asyncio.wait_for(self._woken.wait(), POLL_S)
+        except asyncio.TimeoutError:
+            return
+        await asyncio.sleep(GATHER_S)
+
+    def _start(self, leased: Leased, until: float) -> None:
+        task = asyncio.create_task(self.lanes[leased.route].serve(leased, until))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._woken.set()
+
+    async def _settle(self, settled: Settled) -> bool:
+        noted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._settled.append((settled, noted))
+        self._woken.set()
+        return await noted
+
+    async def _mark(self, leased: Leased, row: Any) -> int:
+        def mark() -> int:
+            with self.store.begin() as connection:
+                return self.store.outbox.mark(connection, row)
+
+        return int(await self._call(mark))
+
+    async def _call(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._database, work, *arguments)
+
+    # ---- in the bookkeeper's thread
+
+    def _turn(self, settled: list[Settled], rooms: dict[str, int]) -> tuple[set[str], list[Leased]]:
+        try:
+            return self._commit(settled, rooms)
+        except OperationalError:
             raise
-        except Exception:  # an error of ours with one event must not stop all others
-            log.exception("could not be sent", device=row.device, name=row.name)
-            self.store.postpone(row, MAX_PAUSE_S, "an error of the relay's own, see its log")
+        except SQLAlchemyError:  # one of them is the cause; the others must not suffer for it
+            for one in settled:
+                try:
+                    self._commit([one], {})
+                except OperationalError:
+                    raise
+                except SQLAlchemyError:
+                    log.exception("what came of an event could not be noted", device=one.leased.device)
+            return set(), []
 
-    def deliver(self, row: Any) -> None:
-        """Send one row of the queue, and note in the store what came of it."""
-        try:
-            route = self.routes.route(row)
-            answer = self._post(row, route)
-            if answer.status == 401:
-                renewed = self.routes.renew(route)
-                if renewed is not None:
-                    route, answer = renewed, self._post(row, renewed)
-        except NoRoute as error:
-            self._dead(row, str(error))
-            return
-        except Unreachable as error:
-            metrics.ANSWERS.labels("none").inc()
-            log.warning("no answer from the gateway", device=row.device, error=str(error))
-            self.store.postpone(row, self.settings.unreachable_after_s, f"no answer: {error}", count=False)
-            return
-        if answer.accepted:
-            self.store.sent(row)
-        elif answer.status in TEMPORARY or answer.status < 400:
-            self._again(row, answer)
-        else:
-            if answer.code == "SKILL_DISABLED_EXCEPTION":
-                self.routes.revoke(route, answer.code)
-            self._dead(row, str(answer))
+    def _commit(self, settled: list[Settled], rooms: dict[str, int]) -> tuple[set[str], list[Leased]]:
+        with self.store.begin() as connection:
+            lost = self.store.outbox.settle(connection, settled) if settled else set()
+            return lost, self.store.outbox.lease(connection, rooms, self.settings.lease_s)
 
-    def _post(self, row: Any, route: Route) -> Answer:
-        answer = self.client.post(route.url, route.token, self._message(row, route.token))
-        metrics.ANSWERS.labels(str(answer.status)).inc()
-        return answer
-
-    def _message(self, row: Any, token: str) -> dict[str, Any]:
-        if row.name == "AddOrUpdateReport":
-            return events.add_or_update_report(row.message_id, token, json.loads(row.body))
-        if row.name == "DeleteReport":
-            return events.delete_report(row.message_id, token, json.loads(row.body))
-        instances = {part.id: part.instance for part in wire.decode_about(row.about).consumables}
-        if row.consumable not in instances:
-            raise NoRoute("the device no longer has this consumable")
-        instance = instances[row.consumable]
-        if row.name == events.REPLACED:
-            return events.inventory_replaced(row.message_id, row.device, token, instance, row.utc_s)
-        usage_s = row.usage_s
-        if self.settings.usage == INCREMENT:
-            usage_s = max(0, usage_s - self.store.gateway_value(row))
-        return events.inventory_consumed(row.message_id, row.device, token, instance, usage_s, row.utc_s)
-
-    def _again(self, row: Any, answer: Answer) -> None:
-        """Resends double their distance; a round is the first try and its resends."""
-        tried = row.attempts % (self.settings.resends + 1)
-        if tried < self.settings.resends:
-            self.store.postpone(row, self.settings.resend_after_s * 2**tried, str(answer))
-        elif row.name == events.CONSUMED:
-            self._dead(row, str(answer))
-        else:
-            rounds = row.attempts // (self.settings.resends + 1)
-            self.store.postpone(row, min(self.settings.pause_s * 2 ** min(rounds, 16), MAX_PAUSE_S), str(answer))
-
-    def _dead(self, row: Any, reason: str) -> None:
-        log.warning("dead letter", device=row.device, name=row.name, reason=reason)
-        self.store.dead(row, reason)
+    def _forget(self) -> int:
+        with self.store.begin() as connection:
+            return self.store.outbox.forget(connection, self.settings.keep_sent_s)

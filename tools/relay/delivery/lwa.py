@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
+from typing import Any
 
-import httpx
+import aiohttp
 
 from tools.relay.delivery.gateway_client import tls
 from tools.relay.settings import Settings
+
+PASSING = ("server_error", "temporarily_unavailable")  # of OAuth's errors
 
 
 class LwaRefused(Exception):
@@ -20,7 +24,7 @@ class LwaRefused(Exception):
 
 
 class LwaUnreachable(Exception):
-    """No answer, or one that means try again later."""
+    """No answer in time, or one that means try again later."""
 
 
 @dataclass(frozen=True)
@@ -36,56 +40,62 @@ class Tokens:
 
 
 class LwaClient:
-    """Speaks to `settings.lwa` as the skill's client. Every call raises LwaRefused or LwaUnreachable."""
+    """Speaks to `settings.lwa` as the skill's client. Every call raises LwaRefused or LwaUnreachable, and ends in
+    `settings.deadline_s`, however slowly the answer comes."""
 
-    def __init__(self, settings: Settings, timeout_s: float = 10.0) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.Client(base_url=settings.lwa, timeout=timeout_s, verify=tls())
 
-    def exchange(self, code: str) -> Tokens:
+    async def exchange(self, code: str) -> Tokens:
         """Return the tokens for the code of an AcceptGrant."""
-        return self._token({"grant_type": "authorization_code", "code": code})
+        return await self._tokens({"grant_type": "authorization_code", "code": code})
 
-    def refresh(self, refresh_token: str) -> Tokens:
+    async def refresh(self, refresh_token: str) -> Tokens:
         """Return new tokens; the answer's refresh token takes the place of the old one."""
-        return self._token({"grant_type": "refresh_token", "refresh_token": refresh_token})
+        return await self._tokens({"grant_type": "refresh_token", "refresh_token": refresh_token})
 
-    def customer_of(self, access_token: str) -> str:
-        """Return who the token, from a directive's scope or grantee, belongs to."""
+    async def customer_of(self, access_token: str) -> str:
+        """Return who the token of a directive belongs to, once it is sure that it was given to this skill: a token that
+        the same customer gave to somebody else's skill names them as well."""
         if not re.fullmatch(r"[!-~]+", access_token):
-            raise LwaRefused("invalid_token", "not a text that a header can carry")
-        response = self._send("GET", "/user/profile", headers={"Authorization": f"Bearer {access_token}"})
+            raise LwaRefused("invalid_token", "not a text that a request can carry")
+        fields = await self._ask("GET", "/auth/o2/tokeninfo", params={"access_token": access_token})
         try:
-            return str(response.json()["user_id"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise LwaUnreachable("the profile has no user_id") from error
+            audience, customer = str(fields["aud"]), str(fields["user_id"])
+        except (KeyError, TypeError) as error:
+            raise LwaUnreachable("an answer without audience or user_id") from error
+        if audience != self._settings.lwa_client_id:
+            raise LwaRefused("invalid_token", "given to another client")
+        return customer
 
-    def close(self) -> None:
-        self._http.close()
-
-    def _token(self, form: dict[str, str]) -> Tokens:
+    async def _tokens(self, form: dict[str, str]) -> Tokens:
         client = {
             "client_id": self._settings.lwa_client_id or "",
             "client_secret": self._settings.lwa_client_secret or "",
         }
-        response = self._send("POST", "/auth/o2/token", data=form | client)
+        fields = await self._ask("POST", "/auth/o2/token", data=form | client)
         try:
-            fields = response.json()
             return Tokens(str(fields["access_token"]), str(fields["refresh_token"]), float(fields["expires_in"]))
         except (ValueError, KeyError, TypeError) as error:
             raise LwaUnreachable("an answer without tokens") from error
 
-    def _send(self, method: str, path: str, **more: object) -> httpx.Response:
+    async def _ask(self, method: str, path: str, **more: Any) -> Any:
+        """Return the fields of a 200."""
+        url, timeout = self._settings.lwa.rstrip("/") + path, aiohttp.ClientTimeout(total=self._settings.deadline_s)
         try:
-            response = self._http.request(method, path, **more)  # type: ignore[arg-type]
-        except httpx.HTTPError as error:
-            raise LwaUnreachable(f"{type(error).__name__}") from error
-        if response.status_code == 200:
-            return response
-        if response.status_code >= 500 or response.status_code == 429:
-            raise LwaUnreachable(str(response.status_code))
-        try:
-            fields = response.json()
-            raise LwaRefused(str(fields["error"])[:64], str(fields.get("error_description", ""))[:256])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LwaRefused(f"http_{response.status_code}") from error
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.request(method, url, ssl=tls(), allow_redirects=False, **more) as response,
+            ):
+                fields = await response.json(content_type=None)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise LwaUnreachable(type(error).__name__) from error
+        except (ValueError, RecursionError):
+            fields = None
+        if response.status == 200:
+            return fields
+        code = str(fields.get("error", "")) if isinstance(fields, dict) else ""
+        if response.status >= 500 or response.status == 429 or code in PASSING:
+            raise LwaUnreachable(code or str(response.status))
+        description = str(fields.get("error_description", "")) if isinstance(fields, dict) else ""
+        raise LwaRefused(code[:64] or f"http_{response.status}", description[:256])

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tools.relay.delivery.outbox import ALL, TEST
+
 TEST_TOKEN = "test"
 
 
 class NoRoute(Exception):
-    """The event can go nowhere; the text says why."""
+    """There is nobody to tell the event to; the text says why."""
+
+
+class TokenAwaited(Exception):
+    """There will be a token, not at once; the event may be tried again after `after_s`, or sooner when it has come."""
+
+    def __init__(self, reason: str, after_s: float) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
 
 
 @dataclass(frozen=True)
@@ -22,32 +32,45 @@ class Route:
 
 
 class Routes(Protocol):
-    def route(self, row: Any) -> Route:
-        """Return where the row of the queue goes. Raises NoRoute."""
+    """Called in the event loop of the delivery; nothing here waits."""
 
-    def renew(self, route: Route) -> Route | None:
-        """Return the route with a token newer than the one refused, None if there is none."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The routes that are served: each has senders, a pace and a breaker of its own."""
+
+    def route(self, row: Any) -> Route:
+        """Return where the row of the queue goes. Raises NoRoute, TokenAwaited."""
+
+    def refused(self, route: Route) -> bool:
+        """The gateway has refused the token. Returns whether another one will come."""
 
     def revoke(self, route: Route, reason: str) -> None:
         """The customer has disabled the skill: forget the tokens."""
+
+    async def close(self) -> None:
+        """Finish what is in hand."""
 
 
 class OneGateway:
     """Every event to one address with one token: a test, a demonstration, a fleet of one account."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, name: str = ALL) -> None:
         self._route = Route(url, token)
+        self.names = (name,)
 
     def route(self, row: Any) -> Route:
-        if row.test:
-            raise NoRoute("a test device, and there is no gateway for tests")
+        if (row.test and row.customer is None) != (self.names == (TEST,)):
+            raise NoRoute("a test device's event, or one that no longer is")
         return self._route
 
-    def renew(self, route: Route) -> Route | None:
-        return None
+    def refused(self, route: Route) -> bool:
+        return False
 
     def revoke(self, route: Route, reason: str) -> None:
         """There is nothing to forget."""
+
+    async def close(self) -> None:
+        """There is nothing in hand."""
 
 
 class WithTests:
@@ -55,14 +78,18 @@ class WithTests:
 
     def __init__(self, others: Routes, url: str) -> None:
         self._others = others
-        self._test = Route(url, TEST_TOKEN, TEST_TOKEN)
+        self._tests = OneGateway(url, TEST_TOKEN, TEST)
+        self.names = (*others.names, TEST)
 
     def route(self, row: Any) -> Route:
-        return self._test if row.test else self._others.route(row)
+        return (self._tests if row.test and row.customer is None else self._others).route(row)
 
-    def renew(self, route: Route) -> Route | None:
-        return None if route is self._test else self._others.renew(route)
+    def refused(self, route: Route) -> bool:
+        return route.token != TEST_TOKEN and self._others.refused(route)
 
     def revoke(self, route: Route, reason: str) -> None:
-        if route is not self._test:
+        if route.token != TEST_TOKEN:
             self._others.revoke(route, reason)
+
+    async def close(self) -> None:
+        await self._others.close()

@@ -10,14 +10,26 @@ from contextlib import contextmanager
 from typing import Any
 
 import cbor2
-from sqlalchemy import Connection, Row, Select, case, create_engine, event, func, literal, select, true
+from sqlalchemy import Connection, Row, Select, case, create_engine, event, func, literal, literal_column, select, true
 
 from tools.relay.core import wear, wire
+from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, SENT_COUNTER
 from tools.relay.pages import names
 from tools.relay.pages.units import Change, Part, Summary, Unit
 from tools.relay.settings import Clock
-from tools.relay.store.schema import audit, commands, counters, customers, devices, messages, quarantine, queue, usage
-from tools.relay.store.store import DEAD, QUEUED, SENT, Store
+from tools.relay.store.schema import (
+    audit,
+    commands,
+    counters,
+    customers,
+    devices,
+    endpoints,
+    messages,
+    quarantine,
+    queue,
+    usage,
+)
+from tools.relay.store.store import Store
 
 ROWS = 50
 HISTORY = 2000  # messages in a curve: over five years of daily reports
@@ -74,18 +86,18 @@ class View:
             for bits, count in connection.execute(kinds):
                 for name in names.faults(bits):
                     by_name[name] = by_name.get(name, 0) + count
-            # By the index on the state: what was sent, nearly all of the table, is not touched.
+            counted = {row.name: row.value for row in connection.execute(select(counters))}
             states = {
-                state: connection.execute(select(func.count()).where(queue.c.state == state)).scalar_one()
-                for state in (QUEUED, DEAD)
+                state: connection.execute(_of_state(func.count(), state)).scalar_one() for state in (QUEUED, DEAD)
             }
-            oldest = connection.execute(select(func.min(queue.c.queued_s)).where(queue.c.state == QUEUED)).scalar()
+            states[SENT] = counted.pop(SENT_COUNTER, 0)
+            oldest = connection.execute(_of_state(func.min(queue.c.queued_s), QUEUED)).scalar()
             due = select(func.count()).where(devices.c.wear_permille >= DUE_PERMILLE)
             return Summary(
                 total, online, quiet, faulty, by_name, connection.execute(due).scalar_one(), states,
                 max(0.0, self.clock() - oldest) if oldest is not None else 0.0,
                 connection.execute(select(func.count()).select_from(quarantine)).scalar_one(),
-                {row.name: row.value for row in connection.execute(select(counters))},
+                counted,
                 connection.execute(select(func.max(devices.c.last_seen_s))).scalar(),
             )  # fmt: skip
 
@@ -147,7 +159,11 @@ class View:
             self._histories(connection, unit)
             own = queue.c.device == device
             waiting = (
-                select(queue).where(own, queue.c.state.in_((QUEUED, DEAD))).order_by(queue.c.id.desc()).limit(ROWS)
+                select(queue, endpoints.c.due_s)
+                .outerjoin(endpoints, endpoints.c.device == queue.c.device)
+                .where(own, queue.c.state.in_((QUEUED, DEAD)))
+                .order_by(queue.c.id.desc())
+                .limit(ROWS)
             )
             sent = select(func.count(), func.max(queue.c.done_s)).where(own, queue.c.state == SENT)
             orders = select(commands).where(commands.c.device == device)
@@ -267,6 +283,11 @@ def _decoded(payload: bytes) -> str:
     except Exception:  # whatever a hostile payload does to the decoder, the page shows it
         text = payload.hex(" ")
     return text if len(text) <= 240 else text[:240] + "…"
+
+
+def _of_state(column: Any, state: str) -> Any:
+    """Select over the events of one state; written out, so that SQLite sees that the index of that state will do."""
+    return select(column).select_from(queue).where(queue.c.state == literal_column(f"'{state}'"))
 
 
 def _unnamed(consumable: int, gone: bool) -> Part:

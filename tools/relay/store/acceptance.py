@@ -7,7 +7,6 @@ nothing else.
 
 from __future__ import annotations
 
-import uuid
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from tools.relay import logs
 from tools.relay.core import bounds, state, wire
 from tools.relay.core import decide as core
 from tools.relay.core.wear import worst_permille
+from tools.relay.delivery.outbox import queued
 from tools.relay.store import bulk
 from tools.relay.store.schema import commands, devices, epochs, messages, quarantine, usage
 
@@ -62,19 +62,8 @@ def blank(now_s: int) -> dict[str, Any]:
     """Return the row of a device that has just been heard of, without its key."""
     return {
         "online": False, "last_seen_s": now_s, "firmware": "", "faults": 0, "fault_detail": "", "link_reason": 0,
-        "link_losses": 0, "uptime_s": 0, "clock_known": False, "test": False, "lease_until_s": 0.0, "lease_owner": "",
+        "link_losses": 0, "uptime_s": 0, "clock_known": False, "test": False,
     }  # fmt: skip
-
-
-def queued(device: str, name: str, now_s: float, **fields: Any) -> dict[str, Any]:
-    """A row of the queue. Its message id is drawn here, once, and stays the same however often it is sent."""
-    row: dict[str, Any] = {
-        "device": device, "name": name, "message_id": str(uuid.uuid4()), "epoch": None, "consumable": None,
-        "generation": None, "usage_s": None, "utc_s": int(now_s), "estimated": False, "inferred": False,
-        "customer": None, "body": None, "state": "queued", "attempts": 0, "next_try_s": 0.0, "queued_s": float(now_s),
-        "reason": "",
-    }  # fmt: skip
-    return row | fields
 
 
 def lock(connection: Connection, names: list[str], now_s: int) -> dict[str, dict[str, Any]]:

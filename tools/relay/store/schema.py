@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -27,6 +29,12 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """Return what makes an index one of those rows only."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
 
 # SQLite numbers rows by itself only in a column of type INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
@@ -69,9 +77,7 @@ devices = Table(
     Column("test", Boolean, nullable=False),
     Column("claim", String(64), unique=True),  # SHA-256 of the code on the label
     Column("customer", String(256), ForeignKey("customers.customer"), index=True),
-    Column("told", Text),  # the endpoint as the customer's Alexa last had it
-    Column("lease_until_s", Float, nullable=False),  # one sender at a time
-    Column("lease_owner", String(36), nullable=False),
+    Column("told", Text),  # the endpoint as the customer's Alexa has accepted it
 )  # fmt: skip
 
 epochs = Table(
@@ -120,6 +126,7 @@ usage = Table(
     Column("replaced_s", BigInteger),
     Column("inferred", Boolean, nullable=False),  # its replacement was
     Column("gateway_s", BigInteger),  # the last value the gateway accepted
+    Column("marked_s", BigInteger, nullable=False, server_default="0"),  # how much of it increments have told
 )  # fmt: skip
 
 queue = Table(
@@ -127,23 +134,37 @@ queue = Table(
     Column("id", Number, primary_key=True),
     Column("device", String(32), nullable=False),
     Column("name", String(32), nullable=False),
-    Column("message_id", String(36), nullable=False, unique=True),
+    Column("message_id", String(36), nullable=False),
     Column("epoch", BigInteger),
     Column("consumable", Integer),
     Column("generation", Integer),
     Column("usage_s", BigInteger),
+    Column("increment_s", BigInteger),  # drawn before it is first told
     Column("utc_s", BigInteger, nullable=False),
     Column("estimated", Boolean, nullable=False),
     Column("inferred", Boolean, nullable=False),
     Column("customer", String(256)),  # of a discovery report; a sensor event goes to the device's owner
-    Column("body", Text),  # the endpoints of a discovery report, as JSON
-    Column("state", String(8), nullable=False),  # queued, sent, dead
+    Column("body", Text),  # the endpoint of an AddOrUpdateReport, as JSON
+    Column("state", String(8), nullable=False),  # queued, sent, dead, void
     Column("attempts", Integer, nullable=False),
-    Column("next_try_s", Float, nullable=False),
     Column("queued_s", Float, nullable=False),
     Column("done_s", Float),
     Column("reason", Text, nullable=False),
-    Index("ix_queue_state_device_id", "state", "device", "id"),
+    Index("ix_queue_device_state_id", "device", "state", "id"),
+    Index("ix_queue_queued", "queued_s", **_where("state = 'queued'")),
+    Index("ix_queue_dead", "id", **_where("state = 'dead'")),
+    Index("ix_queue_done", "done_s", **_where("state IN ('sent', 'void')")),
+)  # fmt: skip
+
+endpoints = Table(  # of devices that something has been queued for; delivery/outbox.py says how they work together
+    "endpoints", metadata,
+    Column("device", String(32), primary_key=True),
+    Column("route", String(8), nullable=False),
+    Column("due_s", Float),  # of the database's clock; NULL: nothing waits
+    Column("leased", Boolean, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("news", BigInteger, nullable=False),
+    Index("ix_endpoints_due", "route", "due_s", **_where("due_s IS NOT NULL")),
 )  # fmt: skip
 
 commands = Table(

@@ -18,26 +18,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tools.relay.core import decide as core
 from tools.relay.core import wire
+from tools.relay.delivery.outbox import SENT_COUNTER, Outbox
 from tools.relay.settings import Clock
-from tools.relay.store import acceptance, bulk, migrations
-from tools.relay.store.acceptance import Batch, Item, Outcome, Welcome, queued
-from tools.relay.store.schema import (
-    audit,
-    commands,
-    counters,
-    devices,
-    epochs,
-    messages,
-    quarantine,
-    queue,
-    usage,
-)
+from tools.relay.store import acceptance, migrations
+from tools.relay.store.acceptance import Batch, Item, Outcome, Welcome
+from tools.relay.store.schema import audit, commands, counters, devices, epochs, messages, quarantine
 
-QUEUED, SENT, DEAD = "queued", "sent", "dead"  # of an event
-NEW, LINKED, REVOKED = "new", "linked", "revoked"  # of a customer
 _DEVICE = select(devices).where(devices.c.device == bindparam("device")).with_for_update()
-SENSOR_EVENTS = (core.CONSUMED, core.REPLACED)
-__all__ = ["Command", "Outcome", "Refusal", "Store", "Welcome", "queued", "upsert"]
+__all__ = ["Command", "Outcome", "Refusal", "Store", "Welcome", "upsert"]
 
 
 class Refusal(Exception):
@@ -55,9 +43,12 @@ class Command(NamedTuple):
 
 
 class Store:
-    """Opens `url` and brings its schema up to date. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Opens `url` and brings its schema up to date; `owners_only` is the outbox's.
 
-    def __init__(self, url: str, clock: Clock, gap_wait_s: int = 3600) -> None:
+    Raises sqlalchemy.exc.SQLAlchemyError.
+    """
+
+    def __init__(self, url: str, clock: Clock, gap_wait_s: int = 3600, owners_only: bool = False) -> None:
         self.clock = clock
         self.gap_wait_s = gap_wait_s
         parsed = make_url(url)
@@ -74,6 +65,7 @@ class Store:
             event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         else:
             self.engine = create_engine(parsed, hide_parameters=True, pool_size=10, max_overflow=10, pool_pre_ping=True)
+        self.outbox = Outbox(parsed.get_backend_name(), owners_only)
         with self.engine.begin() as connection:
             migrations.upgrade(connection)
 
@@ -149,7 +141,7 @@ class Store:
             return acceptance.end_waits(self._batch(connection, []))
 
     def _batch(self, connection: Connection, items: list[Item], trusted: bool = False) -> Batch:
-        return Batch(connection, items, int(self.clock()), self.gap_wait_s, _enqueue, trusted)
+        return Batch(connection, items, int(self.clock()), self.gap_wait_s, self.outbox.enqueue, trusted)
 
     def refused(self, reason: str) -> None:
         """Count a payload that is no message."""
@@ -168,7 +160,9 @@ class Store:
     def abouts(self, said: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         """Keep the descriptions of devices nobody owns. Returns the new ones of the others, for the fleet to keep."""
         with self.begin() as connection:
-            return acceptance.abouts(connection, said, int(self.clock()))
+            others = acceptance.abouts(connection, said, int(self.clock()))
+            self.outbox.described(connection, sorted({device for device, _ in said}))
+            return others
 
     def lock(self, connection: Connection, device: str) -> dict[str, Any]:
         """Return the row of a device, made if it is new, that no other transaction can change until this one ends."""
@@ -219,69 +213,6 @@ class Store:
             line = {"at_s": int(self.clock()), "who": who[:64], "action": action[:32], "device": device}
             connection.execute(audit.insert().values(**line, detail=detail[:1000]))
 
-    # ---- the queue to the gateway
-
-    def lease_heads(self, owner: str, lease_s: float, limit: int) -> list[Row[Any]]:
-        """Return the oldest queued event of each endpoint where it is due, and keep other senders off them."""
-        now_s = self.clock()
-        heads = select(func.min(queue.c.id)).where(queue.c.state == QUEUED).group_by(queue.c.device)
-        wanted = (
-            select(queue, devices.c.about, devices.c.test, devices.c.customer.label("owner"))
-            .join(devices, devices.c.device == queue.c.device)
-            .where(queue.c.id.in_(heads), queue.c.state == QUEUED, queue.c.next_try_s <= now_s)
-            .where(devices.c.about.is_not(None))
-            .where((devices.c.lease_until_s <= now_s) | (devices.c.lease_owner == owner))
-            .order_by(queue.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=[devices, queue])
-        )
-        with self.begin() as connection:
-            rows = connection.execute(wanted).all()
-            if rows:
-                connection.execute(
-                    devices.update()
-                    .where(devices.c.device.in_([row.device for row in rows]))
-                    .values(lease_until_s=now_s + lease_s, lease_owner=owner)
-                )
-            return list(rows)
-
-    def gateway_value(self, row: Row[Any]) -> int:
-        """Return the last use of the row's part that the gateway accepted, 0 if none."""
-        with self.begin() as connection:
-            return connection.execute(_part(select(usage.c.gateway_s), row)).scalar() or 0
-
-    def sent(self, row: Row[Any]) -> None:
-        """The gateway has answered 202."""
-        self._finish(row, SENT, "")
-
-    def dead(self, row: Row[Any], reason: str) -> None:
-        """Nothing more is tried with this event."""
-        self._finish(row, DEAD, reason)
-
-    def _finish(self, row: Row[Any], state: str, reason: str) -> None:
-        with self.begin() as connection:
-            self._end_lease(connection, row)
-            values = {"state": state, "reason": reason, "done_s": self.clock(), "attempts": queue.c.attempts + 1}
-            connection.execute(queue.update().where(queue.c.id == row.id).values(**values))
-            if state == SENT and row.usage_s is not None:
-                connection.execute(_part(usage.update(), row).values(gateway_s=row.usage_s))
-
-    def postpone(self, row: Row[Any], after_s: float, reason: str, count: bool = True) -> None:
-        """Try again `after_s` from now; what is queued behind it for the same endpoint waits too.
-
-        Without `count` it does not count as an attempt.
-        """
-        with self.begin() as connection:
-            self._end_lease(connection, row)
-            attempts = queue.c.attempts + int(count)
-            values = {"next_try_s": self.clock() + after_s, "reason": reason, "attempts": attempts}
-            connection.execute(queue.update().where(queue.c.id == row.id).values(**values))
-
-    @staticmethod
-    def _end_lease(connection: Connection, row: Row[Any]) -> None:
-        """The device's row comes first in every transaction, so that none can wait for another in a ring."""
-        connection.execute(devices.update().where(devices.c.device == row.device).values(lease_until_s=0.0))
-
     # ---- what it holds
 
     def rows(self, table: Table, **equal: Any) -> list[Row[Any]]:
@@ -296,18 +227,12 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """Return the counters: accepted, duplicate, aside, and `refused: ` with each reason."""
-        return {row.name: row.value for row in self.rows(counters)}
+        return {row.name: row.value for row in self.rows(counters) if row.name != SENT_COUNTER}
 
     def largest_payload(self) -> int:
         """Return the bytes of the longest accepted message, 0 if there is none."""
         with self.begin() as connection:
             return connection.execute(select(func.max(func.length(messages.c.payload)))).scalar() or 0
-
-
-def _enqueue(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        columns = tuple(rows[0])
-        bulk.insert(connection, queue, columns, [tuple(row.values()) for row in rows])
 
 
 def _sqlite_connect(connection: Any, _: Any) -> None:
@@ -318,12 +243,6 @@ def _sqlite_connect(connection: Any, _: Any) -> None:
 
 def _where(statement: Any, table: Table, **equal: Any) -> Any:
     return statement.where(*(table.c[name] == value for name, value in equal.items()))
-
-
-def _part(statement: Any, row: Row[Any]) -> Any:
-    return _where(
-        statement, usage, device=row.device, epoch=row.epoch, consumable=row.consumable, generation=row.generation
-    )
 
 
 def upsert(
