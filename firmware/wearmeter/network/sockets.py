@@ -71,7 +71,7 @@ class BoundedSocket:
             return action(argument)
         except OSError as error:
             # lwIP shows a refused connection as writable; a reset at the first use is how the refusal is told.
-            if error.args[0] == errno.ECONNRESET and not self._heard:
+            if error.args[0] == errno.ECONNRESET and not self._heard and not self._sockets.secure:
                 raise OSError(errno.ECONNREFUSED)
             raise
 

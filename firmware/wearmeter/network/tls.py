@@ -6,10 +6,10 @@
 The broker's certificate must be signed by the CA in the config and carry the config's host name; there is no way to
 switch that off. mbedTLS judges its dates by the chip's clock, which says 2000 after each power-on: every certificate
 would then be "not yet valid", and without the relay there may never be a time. So the chip's clock is set to the time
-if two sources agree on it, and otherwise to the earliest moment that is possible: what this device or this firmware is
-known to have lived through (see state/clock.py), or, after a first refusal, the moment the newest certificate of the
-chain begins. A certificate that had expired before that moment is refused all the same; one that expired since cannot
-be told from a good one. A time that one source alone has told judges nothing: a wrong one would end all connections.
+if NTP has told it and the relay no other, and otherwise to the earliest moment that is possible: what this device or
+this firmware is known to have lived through (see state/clock.py), or, after a first refusal, the moment the newest
+certificate of the chain begins. A certificate that had expired before that moment is refused all the same; one that
+expired since cannot be told from a good one.
 """
 
 import io
@@ -123,7 +123,7 @@ class Tls(_Secure):
         if self._context is None:
             self._open()
         clock = self._state.clock
-        utc_s = clock.now() if clock.sure else max(self._state.numbers.floor_s, BUILD_UTC_S, self._begins_s)
+        utc_s = clock.now() if clock.judges else max(self._state.numbers.floor_s, BUILD_UTC_S, self._begins_s)
         self._begins_s = 0
         self._set_rtc(utc_s)
         return self._wrap(raw)

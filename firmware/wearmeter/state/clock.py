@@ -74,6 +74,12 @@ class Clock:
         by_relay, by_ntp = self._boots
         return bool(by_relay and by_ntp) and abs(by_relay - by_ntp) <= _AGREE_S
 
+    @property
+    def judges(self):
+        """Whether certificates are judged by this time: NTP has told it, and the relay has not told another. The relay's
+        word alone comes over the very connection that is to be judged."""
+        return bool(self._boots[1]) and (not self._boots[0] or self.sure)
+
     def now(self):
         """UTC seconds since 1970, or None while unknown."""
         return None if self.boot_utc_s is None else self.boot_utc_s + self.uptime_s
