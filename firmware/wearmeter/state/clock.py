@@ -76,8 +76,9 @@ class Clock:
 
     @property
     def judges(self):
-        """Whether certificates are judged by this time: NTP has told it, and the relay has not told another. The relay's
-        word alone comes over the very connection that is to be judged."""
+        """Whether certificates are judged by this time: NTP has told it, and the relay has not told another.
+
+        The relay's word alone comes over the very connection that is to be judged."""
         return bool(self._boots[1]) and (not self._boots[0] or self.sure)
 
     def now(self):
