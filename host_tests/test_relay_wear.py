@@ -99,11 +99,11 @@ def test_times_of_use_are_told_as_people_do(seconds: int, text: str) -> None:
 
 
 def test_the_words_are_the_firmwares_own(root: Path) -> None:
-    source = (root / "firmware/wearmeter/faults.py").read_text()
+    source = (root / "firmware/wearmeter/state/faults.py").read_text()
     for bit, (name, means, do) in enumerate(names.FAULTS):
         assert means.endswith(".") and do.endswith(".")
         assert re.search(rf"^{name.upper()} = const\(0x{1 << bit:04X}\)", source, re.MULTILINE), name
-    source = (root / "firmware/wearmeter/link.py").read_text()
+    source = (root / "firmware/wearmeter/network/link.py").read_text()
     for number, name in enumerate(names.LINK_REASONS):
         assert re.search(rf"^_?{name.upper()} = const\({number}\)", source, re.MULTILINE), name
     assert names.link_reason(99) == "reason 99" and names.faults(1 << 20 | 8) == ["input_stuck", "bit 20"]

@@ -22,6 +22,8 @@ from pathlib import Path
 
 # Names of MicroPython's own modules and types that every ESP32 has in ROM (and the unix port, too).
 _ROM = Path(__file__).with_name("rom_names.txt")
+# Attributes of tls.SSLContext that no stub has: with one of them renamed, certificates would be judged by nobody.
+_OF_SSL_CONTEXT = {"verify_mode", "verify_callback", "psk_identity", "psk_key"}
 # The modules that device code talks to.
 _STUBS = "__builtins__ binascii errno esp32 gc machine micropython network select socket time tls vfs".split()
 _STUBS_IN_FOLDERS = ["stdlib/io.pyi", "stdlib/builtins.pyi", "stdlib/struct.pyi", "stdlib/os/__init__.pyi"]
@@ -86,7 +88,7 @@ def _own(texts: dict[str, str]) -> Counter[str]:
 def mapping(texts: dict[str, str], known_elsewhere: list[Path]) -> dict[str, str]:
     """Old name -> new name. `known_elsewhere`: sources (or prose) whose every word keeps its name here."""
     rom = _ROM.read_text().split()
-    kept = set(_of_micropython()) | set(keyword.kwlist) | set(texts)
+    kept = set(_of_micropython()) | _OF_SSL_CONTEXT | set(keyword.kwlist) | set(texts)
     for path in known_elsewhere:
         kept |= set(re.findall(r"[A-Za-z_]\w*", path.read_text()))
     used = {token for text in texts.values() for token in re.findall(r"[A-Za-z_]\w*", text)}

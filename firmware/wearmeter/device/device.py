@@ -16,6 +16,7 @@ from wearmeter.state import events, faults
 # The longest turn of the loop is a name look-up (3 s), a connect (15 s) and a message (8 s), all bounded.
 WATCHDOG_MS = const(90000)
 _IDLE_MS = const(500)
+_SOON_MS = const(50)
 
 
 class Device:
@@ -99,6 +100,8 @@ class Device:
             guard.run("ntp", self._ntp.step, now_ms)
         if link.online and not tick.waiting:
             guard.run("exchange", self.exchange.step, now_ms)
+        if tick.waiting and not link.online:
+            return _SOON_MS  # What NTP has told judges the certificate of the connection that comes next.
         pause_ms = guard.run("link", link.step, now_ms)
         return _IDLE_MS if pause_ms is None else pause_ms
 
