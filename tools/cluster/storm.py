@@ -87,7 +87,7 @@ def storm(
     gateway = Gateway(tokens={"good"})
     settings: dict[str, Any] = {
         "broker": servers.url, "store": store_url, "gateway": gateway.start(), "token": "good",
-        "lease_s": 1.5, "unreachable_after_s": 0.5,
+        "lease_s": 1.5, "deadline_s": 1.0,
     }  # fmt: skip
     logs = iter(range(1_000_000))
     relays = [RelayProcess(folder / f"relay{next(logs)}.log", **settings) for _ in range(RELAYS)]
