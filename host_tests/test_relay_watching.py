@@ -15,7 +15,7 @@ import yaml
 from tools.relay import metrics
 from tools.relay.__main__ import cli
 from tools.relay.core import wire
-from tools.relay.pages.names import FAULTS
+from tools.relay.core.names import FAULTS
 from tools.relay.pages.view import View
 from tools.relay.store.store import Store
 from tools.relay.testing import Clock, report

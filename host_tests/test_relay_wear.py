@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.relay.core import wear, wire
-from tools.relay.pages import chart, names
+from tools.relay.core import names, wear, wire
+from tools.relay.pages import chart
 from tools.relay.testing import NOW_S, replacement, report
 
 DAY = 86400

@@ -9,7 +9,7 @@ from typing import Any
 
 from tools.deploy import crash, prompt
 from tools.deploy.device import Device
-from tools.relay.pages import names
+from tools.relay.core import names
 
 
 def status(device: Device) -> dict[str, Any]:

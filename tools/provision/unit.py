@@ -13,7 +13,7 @@ from tools.deploy import crash, inspect, prompt, slots
 from tools.deploy.device import Device, DeviceError
 from tools.provision import files, pack
 from tools.provision.files import ProvisionError
-from tools.relay.pages import names
+from tools.relay.core import names
 
 
 def complete(config: dict[str, Any], ask: Callable[[str], str], ask_secret: Callable[[str], str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tools.relay.pages.names import FAULTS
+from tools.relay.core.names import FAULTS
 from tools.relay.pages.view import View
 
 COMMIT_SECONDS = Histogram(

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tools.relay import logs
-from tools.relay.core import decide, wire
-from tools.relay.pages import names
+from tools.relay.core import decide, names, wire
 from tools.relay.store.acceptance import Outcome, Welcome
 
 log = logs.logger(__name__)

@@ -18,9 +18,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from tools.relay.core import wire
+from tools.relay.core import names, wire
 from tools.relay.metrics import exposition
-from tools.relay.pages import access, chart, names
+from tools.relay.pages import access, chart
 from tools.relay.pages.access import Access
 from tools.relay.pages.actions import LABELS, MAX_REASON, ActionRefused, Actions
 from tools.relay.pages.api import Api, problem

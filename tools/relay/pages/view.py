@@ -12,9 +12,8 @@ from typing import Any
 import cbor2
 from sqlalchemy import Connection, Row, Select, case, create_engine, event, func, literal, literal_column, select, true
 
-from tools.relay.core import wear, wire
+from tools.relay.core import names, wear, wire
 from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, SENT_COUNTER
-from tools.relay.pages import names
 from tools.relay.pages.units import Change, Part, Summary, Unit
 from tools.relay.settings import Clock
 from tools.relay.store.schema import (
