@@ -13,6 +13,7 @@ import machine
 import network
 
 _EPOCH_2000_S = 946684800
+_COUNTER_LIMIT = 32000  # of 32767
 _RESETS = {
     machine.PWRON_RESET: "power",
     machine.HARD_RESET: "hard",  # reset() of this file, the maker's, or a panic of the chip's own code
@@ -57,17 +58,34 @@ def pixel(signal):
     return show
 
 
+class _Counter:
+    """One of the chip's pulse counters (8, on the ESP32-S3 4), a unit of its own for each. Called, it returns how much
+    it counted since the last call, 0 to 31999. It is never set to zero: an edge between reading and clearing would be
+    lost."""
+
+    _units = 0
+
+    def __init__(self, **how):
+        self._unit = esp32.PCNT(_Counter._units, **how)
+        _Counter._units += 1
+        self._last = 0
+        self._unit.init(min=-_COUNTER_LIMIT, max=_COUNTER_LIMIT)  # there it begins at 0 again
+        self._unit.start()
+
+    def __call__(self):
+        value = self._unit.value()
+        counted = (value - self._last) % _COUNTER_LIMIT
+        self._last = value
+        return counted
+
+
 def pulse_counter(signal):
-    """A hardware counter of the rising edges on a signal, glitches below 12 us left out: a function that returns how
-    many there have been since its last call, 0 to 32000. None where MicroPython (before 1.26) or the chip (ESP32-C3)
-    has none."""
+    """A hardware counter of the rising edges on a signal, pulled up, glitches below 12 us left out: a function that
+    returns how many there have been since its last call, 0 to 31999. None where MicroPython (before 1.26) or the chip
+    (ESP32-C3) has none."""
     if not hasattr(esp32, "PCNT"):
         return None
-    counter = esp32.PCNT(0, pin=machine.Pin(PINS[signal], machine.Pin.IN), rising=1, filter=1000)
-    counter.init(min=-32000, max=32000)
-    counter.start()
-    # Reading and clearing are two steps: an edge between them is lost, one in the hundreds of a tick.
-    return lambda: max(0, counter.value(0))
+    return _Counter(pin=machine.Pin(PINS[signal], machine.Pin.IN), rising=esp32.PCNT.INCREMENT, filter=1000)
 
 
 def pulse_timer(signal):
@@ -78,24 +96,26 @@ def pulse_timer(signal):
 
 
 def gated_clock(signal, active):
-    """A hardware meter: a clock of 1 kHz on the board's signal `meter_clock`, counted while the motor's signal is at
-    its active level. A function that returns the milliseconds since its last call, 0 to 32000. Raises RuntimeError
-    where MicroPython (before 1.26) or the chip has no pulse counter."""
+    """A hardware meter: both edges of a clock of 500 Hz on the board's signal `meter_clock`, counted while the motor's
+    signal is at its active level. A function that returns the milliseconds since its last call, 0 to 31999, and loses
+    count where that is longer ago. The motor's pin is left pulled up: `level_input` is called after it. Raises
+    RuntimeError where MicroPython (before 1.26) or the chip has no pulse counter."""
     if not hasattr(esp32, "PCNT"):
         raise RuntimeError("driver hardware: this MicroPython or chip has no esp32.PCNT")
-    clock = machine.Pin(PINS["meter_clock"], machine.Pin.OUT)
-    machine.PWM(clock, freq=1000, duty_u16=32768)
-    counter = esp32.PCNT(
-        1,
+    modes = esp32.PCNT.HOLD, esp32.PCNT.NORMAL
+    clock = machine.Pin(PINS["meter_clock"])
+    counter = _Counter(
         pin=clock,
         rising=esp32.PCNT.INCREMENT,
-        mode_pin=machine.Pin(PINS[signal], machine.Pin.IN),
-        mode_low=esp32.PCNT.IGNORE if active else esp32.PCNT.NORMAL,
-        mode_high=esp32.PCNT.NORMAL if active else esp32.PCNT.IGNORE,
+        falling=esp32.PCNT.INCREMENT,
+        mode_pin=machine.Pin(PINS[signal]),
+        mode_low=modes[not active],
+        mode_high=modes[active],
     )
-    counter.init(min=-32000, max=32000)
-    counter.start()
-    return lambda: max(0, counter.value(0))
+    # After the counter, which makes its pins inputs; a PWM pin is both. The PWM divides 80 MHz by 2^n and a multiple of
+    # 1/256: that gives exactly 500 Hz, but 998.4 where 1000 are asked for.
+    machine.PWM(clock, freq=500, duty_u16=32768)
+    return counter
 
 
 def start_tick(period_ms, callback):

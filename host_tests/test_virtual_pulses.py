@@ -87,10 +87,9 @@ def test_the_pulse_counter_counts_the_edges_it_was_told_to(board: Board) -> None
 
 def test_a_clock_gated_by_the_motors_pin_counts_milliseconds_whatever_python_does(board: Board) -> None:
     run = board.power(
-        COUNTER + "clock = Pin(25, Pin.OUT)\nPWM(clock, freq=1000, duty_u16=32768)\n"
-        "counter = PCNT(0, pin=clock, rising=PCNT.INCREMENT, mode_pin=Pin(4, Pin.IN, Pin.PULL_DOWN),\n"
+        COUNTER + "counter = PCNT(0, pin=Pin(25), rising=PCNT.INCREMENT, falling=PCNT.INCREMENT, mode_pin=Pin(4),\n"
         "    mode_low=PCNT.HOLD, mode_high=PCNT.NORMAL, max=32767)\n"
-        "counter.start()\n"
+        "PWM(Pin(25), freq=500, duty_u16=32768)\nPin(4, Pin.IN, Pin.PULL_DOWN)\ncounter.start()\n"
         "while time.ticks_ms() < 8000:\n    with open('/x', 'w') as file:\n        file.write('busy')\n"
         "print(counter.value())\n",
         [[1000, "pin", 4, 1], [3500, "pin", 4, 0], [5000, "pin", 4, 1], [5007, "pin", 4, 0]],
@@ -101,9 +100,9 @@ def test_a_clock_gated_by_the_motors_pin_counts_milliseconds_whatever_python_doe
 
 def test_a_pulse_counter_begins_again_at_its_limit_and_refuses_what_the_chip_refuses(board: Board) -> None:
     run = board.power(
-        COUNTER + "clock = Pin(25, Pin.OUT)\nPWM(clock, freq=1000, duty_u16=32768)\n"
-        "counter = PCNT(0, pin=clock, rising=PCNT.INCREMENT, max=1000)\ncounter.start()\n"
-        "time.sleep(2)\ntime.sleep_ms(345)\nprint(counter.value())\n"
+        COUNTER + "clock = Pin(25)\ncounter = PCNT(0, pin=clock, rising=PCNT.INCREMENT, max=1000)\n"
+        "PWM(clock, freq=1250, duty_u16=32768)\ncounter.start()\n"
+        "time.sleep(1)\ntime.sleep_ms(876)\nprint(counter.value())\n"
         "for bad in (lambda: PCNT(8), lambda: PCNT(0, max=40000), lambda: PCNT(0, mode_pin=clock),\n"
         "    lambda: PCNT(0, filter=2000), lambda: counter.value(1), lambda: PCNT(0, rising=3)):\n"
         "    try:\n        bad()\n    except ValueError as error:\n        print(error)\n",
@@ -123,3 +122,28 @@ def test_a_reversed_counter_counts_down_and_a_filter_leaves_a_storm_out(board: B
         pcnt=True,
     )
     assert run.lines[0] == "-5000 0"
+
+
+def test_a_pwm_has_the_frequency_that_the_chips_divider_gives(board: Board) -> None:
+    counts = {}
+    for hertz in (500, 1000, 1250):
+        run = board.power(
+            COUNTER + f"counter = PCNT(0, pin=Pin(25), rising=PCNT.INCREMENT, max=32767)\n"
+            f"PWM(Pin(25), freq={hertz}, duty_u16=32768)\ncounter.start()\ntime.sleep(20)\nprint(counter.value())\n",
+            pcnt=True,
+            end_ms=30_000,
+        )
+        counts[hertz] = int(run.lines[0])
+    assert abs(counts[500] - 10_000) <= 2 and abs(counts[1250] - 25_000) <= 2
+    assert abs(counts[1000] - 19_968) <= 2
+
+
+def test_a_pin_given_to_the_counter_is_an_input_pulled_up_and_no_pwm_any_more(board: Board) -> None:
+    run = board.power(
+        COUNTER
+        + "motor = Pin(4, Pin.IN, Pin.PULL_DOWN)\nprint(motor.value())\nPWM(Pin(25), freq=500, duty_u16=32768)\n"
+        "counter = PCNT(0, pin=Pin(25), rising=PCNT.INCREMENT, mode_pin=motor, max=32767)\ncounter.start()\n"
+        "time.sleep(2)\nprint(motor.value(), counter.value())\n",
+        pcnt=True,
+    )
+    assert run.lines[:2] == ["0", "1 0"]

@@ -17,7 +17,7 @@ class Wave:
 
     def edges(self, at_us):
         """How many level changes there were up to and with at_us."""
-        return max(0, min(at_us, self.end_us) - self.start_us) // self.half_us
+        return int(max(0, min(at_us, self.end_us) - self.start_us) // self.half_us)
 
     def level(self, at_us):
         return self.before ^ self.edges(at_us) & 1
@@ -28,7 +28,7 @@ class Wave:
 
     def next_edge_us(self):
         """The instant of the first edge nobody was told of."""
-        at_us = self.start_us + (self.told + 1) * self.half_us
+        at_us = self.start_us + int((self.told + 1) * self.half_us)
         return at_us if at_us <= self.end_us else NEVER
 
 

@@ -84,6 +84,7 @@ class Pin:
             if mode != Pin.IN and self.number >= 34:
                 raise ValueError("pin can only be input")
             self.mode = mode
+            PWM.cut(self.number)
         if pull != -1:
             self.pull = pull
         if value is not None:
@@ -221,14 +222,26 @@ class PWM:
         for value, whole in ((duty, 1023), (duty_u16, 65535), (duty_ns, 1_000_000_000 // self.hertz)):
             if value is not None:
                 self.on = 0 < value < whole
-        self._settle()
+        PWM.cut(self.pin.number)
         if self.on:
-            _the.outputs[self.pin.number] = Wave(self.pin.number, _the.look(), 500_000 // self.hertz)
+            self.pin.mode = Pin.OUT
+            _the.outputs[self.pin.number] = Wave(self.pin.number, _the.look(), self.half_us())
 
-    def _settle(self):
-        for counter in _the.counters:
-            counter.settle()
-        _the.outputs.pop(self.pin.number, None)
+    def half_us(self):
+        """Half a period as the LEDC makes it: 80 MHz divided by 2^n, n at most 16, and a multiple of 1/256."""
+        bits = 16
+        while bits > 1 and self.hertz << bits > 80_000_000:
+            bits -= 1
+        steps = self.hertz << bits
+        return (1 << bits) * ((80_000_000 * 256 + steps // 2) // steps) / 256 / 80 / 2
+
+    @staticmethod
+    def cut(gpio):
+        """To set a pin's direction takes it from the LEDC: gpio_set_direction connects it to its own output."""
+        if gpio in _the.outputs:
+            for counter in _the.counters:
+                counter.settle()
+            del _the.outputs[gpio]
 
     def freq(self, hertz=None):
         if hertz is None:
@@ -241,7 +254,7 @@ class PWM:
         self.init(duty_u16=duty)
 
     def deinit(self):
-        self._settle()
+        PWM.cut(self.pin.number)
 
 
 class Timer:

@@ -54,6 +54,9 @@ class PCNT:
         if pin is not _the:
             used.pin = pin
             used.mode_pin = None if mode_pin is _the else mode_pin
+            for taken in (used.pin, used.mode_pin):
+                if taken is not None:
+                    taken.init(taken.IN, taken.PULL_UP)  # whatever it was before, a PWM output too
         if actions:
             for name in actions:
                 if name not in ("rising", "falling", "mode_low", "mode_high"):

@@ -9,8 +9,9 @@ def make(board, max_on_ms, clockwork, driver, signal, on, off):
     if driver == "hardware":
         from wearmeter.inputs.hardware import HardwareInput
 
+        counter = board.gated_clock(signal, on)
         pin = board.level_input(signal, "down" if on else "up")
-        return HardwareInput(board.gated_clock(signal, on), pin, on, max_on_ms, ticks_us, ticks_diff)
+        return HardwareInput(counter, pin, on, max_on_ms, ticks_us, ticks_diff)
     if driver == "mains":
         from wearmeter.inputs.mains import measure_mains
 

@@ -1,6 +1,6 @@
-"""A motor-on input that the chip meters itself: a clock of 1 kHz is counted only while the motor's pin gates it.
+"""A motor-on input that the chip meters itself: a clock is counted only while the motor's pin gates it.
 
-Exact to the millisecond whatever Python does. It takes a pulse counter (MicroPython 1.26, not on the ESP32-C3) and a
+At most two milliseconds short a run, whatever Python does. It takes a pulse counter (MicroPython 1.26, not on the ESP32-C3) and a
 spare pin for the clock, the board's signal `meter_clock`.
 """
 
@@ -11,7 +11,7 @@ _MAX_GAP_US = const(30000000)
 
 
 class HardwareInput:
-    """`counter()` returns the milliseconds counted since its last call, 0 to 32000; `pin` is the motor's."""
+    """`counter()` returns the milliseconds counted since its last call, 0 to 31999; `pin` is the motor's."""
 
     noisy = False
     power = 1000
@@ -33,6 +33,8 @@ class HardwareInput:
         ran_ms = self._counter()
         gap_us = self._ticks_diff(now_us, self._last_us)
         self._last_us = now_us
+        if ran_ms and not self.on:
+            ran_ms -= 1  # A run began since: what it counts is up to a millisecond more, or less, than it lasted.
         self.on = self._pin.value() == self._active
         if not 0 <= gap_us <= _MAX_GAP_US:
             ran_ms = 0
