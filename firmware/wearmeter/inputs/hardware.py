@@ -1,7 +1,7 @@
 """A motor-on input that the chip meters itself: a clock is counted only while the motor's pin gates it.
 
-At most two milliseconds short a run, whatever Python does. It takes a pulse counter (MicroPython 1.26, not on the ESP32-C3) and a
-spare pin for the clock, the board's signal `meter_clock`.
+At most two milliseconds short a run, whatever Python does. It takes a pulse counter (MicroPython 1.26, not on the
+ESP32-C3) and a spare pin for the clock, the board's signal `meter_clock`.
 """
 
 from micropython import const
