@@ -23,7 +23,7 @@ CRASHED, SAFE_MODE, CONFIG_BAD, SLOT_BACK = 0x0400, 0x0800, 0x0020, 0x4000
 SLOTS = ("fw_a", "fw_b")
 
 # Where a firmware is spoiled: (source, a line of it that is there once). What is put in stands below the line.
-STEP = ("device/device.py", "        tick = self.tick\n        # Fed only if")
+STEP = ("device/device.py", "        tick, guard = self.tick, self.guard\n")
 PANEL = ("panel/panel.py", "        self._light.tick(self._held)\n")
 LINK = ("network/link.py", "    def step(self, now_ms):\n")
 REPORT = ("state/state.py", "    def report_due(self, seconds):\n")
@@ -111,7 +111,12 @@ def test_a_firmware_that_crashes_three_times_gives_way_to_the_other_slot_which_s
 
 @pytest.mark.parametrize(
     ("where", "what", "room"),
-    [(PANEL, IN_PANEL, "panel"), (LINK, IN_PANEL, "link"), (REPORT, IN_REPORT, "report")],
+    [
+        (PANEL, IN_PANEL, "panel"),
+        (LINK, IN_PANEL, "link"),
+        (REPORT, IN_REPORT, "report"),
+        (STEP, IN_STEP, "loop"),
+    ],
 )
 def test_where_both_slots_crash_safe_mode_leaves_out_what_crashed_and_the_rest_goes_on(
     tmp_path: Path, where: tuple[str, str], what: str, room: str

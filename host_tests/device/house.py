@@ -26,7 +26,7 @@ class House:
     when the light answered.
     """
 
-    def __init__(self, name, **options):
+    def __init__(self, name, pins=None, **options):
         for folder in ("/a/", "/b/"):
             for record in ("state%scounts", "state%sledger", "state%scrash", "unit%sproduct", "unit%sconfig"):
                 try:
@@ -35,7 +35,7 @@ class House:
                     pass  # A test of this name has not run here before.
         self.root = name
         self.backups = {}
-        self.pins = {}
+        self.pins = pins or {}
         self.true_ms = START_S * 1000
         self.minute = schedule.report_minute("unit1")
         install("product", product(**options), name)

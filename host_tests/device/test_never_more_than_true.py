@@ -12,6 +12,7 @@ from wearmeter.device.testing import MASK, Clockwork, ticks_diff
 from wearmeter.device.tick import Tick
 from wearmeter.flash.record import FRAME_BYTES
 from wearmeter.flash.testing import MemoryRecord
+from wearmeter.inputs.guarded import Guarded
 from wearmeter.inputs.level import LevelInput
 from wearmeter.inputs.testing import Wave
 from wearmeter.state.clock import Clock
@@ -54,7 +55,7 @@ class Unit:
                 at_ms += random.randint(shortest_ms, longest_ms)
             self.waves.append(Wave(clockwork, changes))
             source = LevelInput(self.waves[-1], 1, HOURS_6, clockwork.ticks_us, ticks_diff, self.attention.prompt)
-            inputs.append((source, (place,)))
+            inputs.append((Guarded("motor", lambda made: made, source), (place,)))
         self.state = State(
             [1, 2],
             Clock(clockwork.ticks_ms, ticks_diff),
@@ -72,7 +73,7 @@ class Unit:
             clockwork.ticks_ms,
             clockwork.ticks_us,
             ticks_diff,
-            lambda room, action, argument: action(argument),
+            lambda room, action, argument, leave_out=True: action(argument),
         )
         self.tick()
         clockwork.start_timer(100, self.tick)

@@ -10,6 +10,7 @@ from wearmeter.exchange import wire
 from wearmeter.flash.record import FRAME_BYTES
 from wearmeter.flash.testing import MemoryRecord
 from wearmeter.inputs.current import measure_current
+from wearmeter.inputs.guarded import Guarded
 from wearmeter.inputs.level import LevelInput
 from wearmeter.inputs.sampled import SampledInput
 from wearmeter.inputs.testing import Adc, Pin
@@ -50,8 +51,8 @@ class Unit:
         self.attention = Attention(clockwork.sleep_ms, clockwork.ticks_us, ticks_diff)
         self.motor, self.adc = Pin(0), Adc()
         inputs = [
-            (LevelInput(self.motor, 1, HOURS_6, clockwork.ticks_us, ticks_diff, self.attention.prompt), (0,)),
-            (SampledInput(self.adc.read_u16, 9000, 6000, HOURS_6, clockwork.ticks_us, ticks_diff), (1,)),
+            LevelInput(self.motor, 1, HOURS_6, clockwork.ticks_us, ticks_diff, self.attention.prompt),
+            SampledInput(self.adc.read_u16, 9000, 6000, HOURS_6, clockwork.ticks_us, ticks_diff),
         ]
         self.flash = Flash(clockwork, erase_ms)
         self.state = State(
@@ -66,13 +67,13 @@ class Unit:
         buttons = [(identity, 360000000, Button(Pin(1), 0, ticks_diff)) for identity in (1, 2)]
         self.tick = Tick(
             self.state,
-            inputs,
+            [(Guarded("motor", lambda made: made, source), (place,)) for place, source in enumerate(inputs)],
             Panel(self.state, buttons, Light(Pin(0), 1)),
             self.attention,
             clockwork.ticks_ms,
             clockwork.ticks_us,
             ticks_diff,
-            lambda room, action, argument: action(argument),
+            lambda room, action, argument, leave_out=True: action(argument),
         )
         self.tick()
         self.timer = clockwork.start_timer(100, self.tick)
@@ -187,6 +188,99 @@ def test_an_error_in_one_room_leaves_the_others_their_turn():
     house.run(1, 3000)
     house.press(1)
     assert house.part(1).generation == 2 and house.part(1).lifetime_ms >= 2900
+
+
+def test_an_event_that_fails_in_safe_mode_costs_only_itself():
+    """What came in the minute after it was dropped: an owner's replacement by the relay's command among it."""
+    house = House("event")
+    house.guard.safe = True
+    apply = house.device.tick._apply
+
+    def spoiled(event):
+        if event[0] == events.REFUSED_MESSAGE:
+            raise ValueError("broken")
+        return apply(event)
+
+    house.device.tick._apply = spoiled
+    house.link.on_refused()
+    house.learn_time()
+    house.go(200)
+    house.command(1, wire.REPLACED, 1, 1)
+    assert house.part(1).generation == 2
+    assert [line for line in house.lines if line.startswith("wm error room=events")]
+
+
+def test_a_save_that_fails_in_safe_mode_is_tried_again_in_less_than_a_second():
+    house = House("save")
+    house.guard.safe = True
+    save, failures = house.state.save_counts, [ValueError("broken")] * 3
+
+    def spoiled(again):
+        if failures:
+            raise failures.pop()
+        return save(again)
+
+    house.state.save_counts = spoiled
+    house.run(1, 6000)
+    assert not failures and house.state.unsaved_ms < 1000
+
+
+def broken(*arguments):
+    raise ValueError("no such register")
+
+
+def test_an_input_whose_driver_always_fails_is_told_of_and_the_others_count_on():
+    house = House("failing")
+    house.motor(2).value = broken
+    house.learn_time()
+    house.motor(1).set(1)
+    house.motor(2).level = 1
+    house.go(70000)
+    assert house.guard.error is None
+    assert 69900 <= house.part(1).lifetime_ms <= 70000 and house.part(2).lifetime_ms == 0
+    (told,) = house.queued(wire.FAULT)
+    assert told[5] & faults.INPUT_FAILED and told[6].startswith("motor_2: ValueError('no such register'")
+    house.press(1)
+    assert house.part(1).generation == 2
+
+
+def test_an_input_that_fails_from_the_first_moment_does_not_keep_the_unit_from_starting():
+    pins = {"motor_1": Pin(0)}
+    pins["motor_1"].irq = broken
+    house = House("stillborn", pins=pins)
+    house.run(2, 5000)
+    assert house.part(2).lifetime_ms >= 4900
+
+
+def test_an_input_that_works_again_counts_again_but_not_what_went_unseen():
+    house = House("mended")
+    motor = house.motor(1)
+    motor.set(1)
+    house.go(10000)
+    before_ms = house.part(1).lifetime_ms
+    value, motor.value = motor.value, broken
+    house.go(200)
+    motor.value = value
+    house.go(10000)
+    assert 6500 <= house.part(1).lifetime_ms - before_ms <= 7200
+
+
+def test_an_error_in_the_loop_leaves_the_rest_of_its_turn_in_safe_mode():
+    """Outside the rooms of the loop an error started the chip anew for ever, safe mode or not."""
+    house = House("loop")
+    house.guard.safe = True
+    house.guard.settle = broken
+    house.link.online = True
+    house.learn_time()
+    house.report()
+    house.go(15000)
+    assert house.link.take(), "what is queued is sent"
+    house.device.link = 1  # no such thing: an error outside every room
+    house.go(100000)
+    assert [line for line in house.lines if line.startswith("wm error room=loop")]
+    assert house.board.dog.feeds > 900, "the watchdog is fed"
+    house.run(1, 3000)
+    assert house.part(1).lifetime_ms >= 2900
 
 
 # ---- it may strike in a full heap

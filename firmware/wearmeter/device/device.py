@@ -81,29 +81,33 @@ class Device:
 
     def step(self):
         """One turn of the loop; returns how many milliseconds to rest until the next. Ctrl-C passes through."""
-        tick = self.tick
         # Fed only if the tick has proved alive since the last time: the watchdog guards both.
-        if tick.count != self._fed:
-            self._fed = tick.count
+        if self.tick.count != self._fed:
+            self._fed = self.tick.count
             self._watchdog.feed()
+        pause_ms = self.guard.run("loop", self._turn, self._clockwork.ticks_ms())
+        return _IDLE_MS if pause_ms is None else pause_ms
+
+    def _settle(self, uptime_s):
         state, guard = self.state, self.guard
-        uptime_s = state.clock.uptime_s
         if guard.settle(uptime_s):
             state.faults.set(faults.SAFE_MODE, False)
         if not guard.told and not state.faults.bits & faults.CRASHED:
             guard.tell()
+
+    def _turn(self, now_ms):
+        tick, guard = self.tick, self.guard
+        guard.run("guard", self._settle, self.state.clock.uptime_s)
         link = self.link
         if link is None:
             return _IDLE_MS
-        now_ms = self._clockwork.ticks_ms()
         if self._ntp:
             guard.run("ntp", self._ntp.step, now_ms)
         if link.online and not tick.waiting:
             guard.run("exchange", self.exchange.step, now_ms)
         if tick.waiting and not link.online:
             return _SOON_MS  # What NTP has told judges the certificate of the connection that comes next.
-        pause_ms = guard.run("link", link.step, now_ms)
-        return _IDLE_MS if pause_ms is None else pause_ms
+        return guard.run("link", link.step, now_ms)
 
     def stop(self):
         """Stop the tick. What has run since the last save is lost, as at a power cut."""

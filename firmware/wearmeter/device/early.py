@@ -11,6 +11,7 @@ import time
 
 from wearmeter.device import unit_files
 from wearmeter.device.attention import Attention
+from wearmeter.inputs.guarded import Guarded
 from wearmeter.inputs.level import LevelInput
 
 _PERIOD_MS = 100
@@ -30,13 +31,14 @@ class Early:
 
     def __init__(self, board, product, clockwork):
         self._board = board
+        self._clockwork = clockwork
         self._ticks_us = clockwork.ticks_us
         self._timer = None
         self.product = product
         self.attention = Attention(clockwork.sleep_ms, clockwork.ticks_us, clockwork.ticks_diff)
         self.inputs = [
             (
-                _make(board, product, clockwork, self.attention, item),
+                Guarded(item[1], self._make, item),
                 tuple([at for at, part in enumerate(product.parts) if part[1] == place]),
             )
             for place, item in enumerate(product.inputs)
@@ -63,19 +65,20 @@ class Early:
             self.ran_ms[at] += item[0].sample(now_us, late_us)
         self.attention.done(self._ticks_us())
 
+    def _make(self, item):
+        driver, signal, on, off, bands = item
+        board, clockwork, max_on_ms = self._board, self._clockwork, self.product.max_on_ms
+        source: "object"
+        if driver == "level":
+            pin = board.level_input(signal, "down" if on else "up")
+            prompt = self.attention.prompt
+            source = LevelInput(pin, on, max_on_ms, clockwork.ticks_us, clockwork.ticks_diff, prompt)
+        else:
+            from wearmeter.inputs.drivers import make
 
-def _make(board, product, clockwork, attention, item):
-    driver, signal, on, off, bands = item
-    source: "object"
-    if driver == "level":
-        pin = board.level_input(signal, "down" if on else "up")
-        source = LevelInput(pin, on, product.max_on_ms, clockwork.ticks_us, clockwork.ticks_diff, attention.prompt)
-    else:
-        from wearmeter.inputs.drivers import make
+            source = make(board, max_on_ms, clockwork, driver, signal, on, off)
+        if bands:
+            from wearmeter.inputs.weight import WeightedInput
 
-        source = make(board, product.max_on_ms, clockwork, driver, signal, on, off)
-    if bands:
-        from wearmeter.inputs.weight import WeightedInput
-
-        source = WeightedInput(source, bands)
-    return source
+            source = WeightedInput(source, bands)
+        return source

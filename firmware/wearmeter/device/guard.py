@@ -111,9 +111,10 @@ class Guard:
         self.told = True
         self._save()
 
-    def run(self, room, action, argument):
+    def run(self, room, action, argument, leave_out=True):
         """Do `action(argument)` of a room. Where it fails the device starts anew, but in safe mode the room is left out
-        for a minute and the rest goes on. Returns what the action does, None where it was left out."""
+        for a minute, or with `leave_out` False tried again, and the rest goes on. Returns what the action does, None
+        where it failed or was left out."""
         left_ms = self._left_out.get(room)
         if left_ms is not None:
             if 0 <= self._ticks_diff(self._ticks_ms(), left_ms) < _PAUSE_MS:
@@ -123,7 +124,8 @@ class Guard:
             return action(argument)
         except Exception as error:
             if self.safe:
-                self._left_out[room] = self._ticks_ms()
+                if leave_out:
+                    self._left_out[room] = self._ticks_ms()
                 self._log("wm error room=%s error=%r" % (room, error))
             elif self.error is None:
                 self.error = error

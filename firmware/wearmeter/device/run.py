@@ -51,9 +51,8 @@ def run(board, early, slot="", check=None, complaint=""):
             micropython.kbd_intr(-1)
             if _held(device):
                 micropython.kbd_intr(_CTRL_C)
-        _configure(device)
-        _after_start(device, board, slots, complaint)
-        room = "loop"
+        guard.run("config", _configure, device)
+        guard.run("start", _after_start, (device, board, slots, complaint))
         error = _loop(device, guard)
         room = guard.room
     except NoProduct as missing:
@@ -104,10 +103,11 @@ def _held(device):
     """Whether a button is held at power-on."""
     for _ in range(4):
         device.attention.rest(100)
-    return device.panel.pressed
+    return bool(device.panel) and device.panel.pressed
 
 
-def _after_start(device, board, slots, complaint):
+def _after_start(arguments):
+    device, board, slots, complaint = arguments
     guard, state = device.guard, device.state
     wrong = slots.complaint()
     if wrong and slots.switch():

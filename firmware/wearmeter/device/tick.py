@@ -31,8 +31,8 @@ _ENOUGH = const(3)
 class Tick:
     """One call is one tick. `inputs` holds (input, places of the parts on it in state.parts), `panel` may be None.
 
-    `count` grows by one with each tick: the watchdog's proof of life. `guard(room, action, argument)` calls the action
-    and deals with its errors, so that a fault in one room does not silence another.
+    Each input is a Guarded. `count` grows by one with each tick: the watchdog's proof of life. `guard(room, action,
+    argument, leave_out)` calls the action and deals with its errors: an error in one room does not silence another.
     """
 
     def __init__(self, state, inputs, panel, attention, ticks_ms, ticks_us, ticks_diff, guard):
@@ -47,6 +47,7 @@ class Tick:
         self._look = panel and panel.tick
         self._apply = state.apply
         self._each_second = (
+            ("inputs", self._tell_failed),
             ("time", state.pass_seconds),
             ("replacements", state.release_due),
             ("faults", state.tell_faults),
@@ -82,8 +83,8 @@ class Tick:
         if self._look:
             self._guard("panel", self._look, now_ms)
         if self._events:
-            self._guard("events", self._apply, self._events[0])
-            self._events.pop(0)
+            # An error is that of this one event: what comes next is not left out.
+            self._guard("events", self._apply, self._events.pop(0), False)
         if seconds:
             for room, action in self._each_second:
                 self._guard(room, action, seconds)
@@ -110,9 +111,14 @@ class Tick:
         state.faults.set(faults.INPUT_STUCK, stuck)
         state.faults.set(faults.INPUT_NOISY, noisy)
 
+    def _tell_failed(self, seconds):
+        for source, _ in self.inputs:
+            if source.error:
+                self._state.faults.raise_(faults.INPUT_FAILED, "%s: %r" % (source.signal, source.error))
+
     def _save(self):
         began_ms = self._ticks_ms()
-        kept = self._state.save_counts(self._again)
+        kept = self._guard("save", self._state.save_counts, self._again, False)
         ended_ms = self._ticks_ms()
         took_ms = self._ticks_diff(ended_ms, began_ms)
         if kept:

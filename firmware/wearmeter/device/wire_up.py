@@ -49,7 +49,7 @@ def wire_up(board, guard, clockwork=time, log=print, root="", early=None):
         log,
     )
     state.load(lambda: crc32(os.urandom(8)) % wire.MAX_ID + 1)
-    panel = Panel(state, _buttons(board, product, clockwork), _light(board, product))
+    panel = guard.run("panel", _panel, (state, board, product, clockwork))
     tick = Tick(
         state,
         early.inputs,
@@ -68,6 +68,11 @@ def wire_up(board, guard, clockwork=time, log=print, root="", early=None):
         for place in item[1]:
             state.ran(place, ran_ms)
     return Device(board, product, state, tick, panel, attention, guard, clockwork, log)
+
+
+def _panel(arguments):
+    state, board, product, clockwork = arguments
+    return Panel(state, _buttons(board, product, clockwork), _light(board, product))
 
 
 def _buttons(board, product, clockwork):

@@ -21,11 +21,12 @@ SAFE_MODE = const(0x0800)  # it did so again and again: what crashes is left out
 PART_MISSING = const(0x1000)  # the product no longer names a consumable that has counts; they are kept
 FLASH_SLOW = const(0x2000)  # erasing takes so long that a power cut may cost more than a second
 SLOT_BACK = const(0x4000)  # latched: a firmware did not run; the one before, or another, is in use
+INPUT_FAILED = const(0x8000)  # latched: an input's driver has raised an error; the detail names its signal
 
 # The longest text for people in a report, in characters.
 DETAIL_LENGTH = const(80)
 
-_LATCHED = const(0x45C7)
+_LATCHED = const(0xC5C7)
 
 
 class Faults:

@@ -86,6 +86,11 @@ FAULTS = (
         "A firmware did not run; the one before, or another, is in use.",
         "Read the detail beside it; deploy a mended firmware.",
     ),
+    Fault(
+        "input_failed",
+        "An input's driver has raised an error; it counts nothing while it does, the others count on.",
+        "The detail names the input's signal: check its wiring and the product file.",
+    ),
 )
 
 LINK_REASONS = (
