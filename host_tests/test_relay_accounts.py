@@ -266,7 +266,7 @@ def test_a_customers_events_go_to_the_gateway_of_the_region_they_were_granted_in
     there.accept_grant(shop.lwa.code("anna"), shop.lwa.user_token("anna"))
     shop.claim()
     with shop.store.begin() as connection:
-        (leased,) = shop.store.outbox.lease(connection, dict.fromkeys(REGIONS, 1), 20)
+        (leased,) = shop.store.leases.lease(connection, dict.fromkeys(REGIONS, 1), 20)
     assert leased.route == region
     assert Owners(there).route(leased.rows[0]).url == REGIONS[region]
 

@@ -274,7 +274,7 @@ def test_after_a_crash_between_the_answer_and_its_note_the_same_event_is_sent_ag
     sending = Sending(store_url, gateway, lease_s=1.5, deadline_s=0.5)
     sending.take(report(1, 100, 1, 100))
     with sending.store.begin() as connection:
-        (crashed,) = sending.store.outbox.lease(connection, {"all": 1}, 1.5)
+        (crashed,) = sending.store.leases.lease(connection, {"all": 1}, 1.5)
     assert crashed.rows[0].usage_s == 100
     began = time.monotonic()
     assert sending.drain(), "when the lease has ended"

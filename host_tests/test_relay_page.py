@@ -25,7 +25,8 @@ from tools.relay.accounts.accounts import Accounts
 from tools.relay.accounts.claims import Claims
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
-from tools.relay.delivery.outbox import DEAD, SENT, Result, Settled
+from tools.relay.delivery.leases import Result, Settled
+from tools.relay.delivery.outbox import DEAD, SENT
 from tools.relay.pages.view import View
 from tools.relay.pages.web import Server, pages
 from tools.relay.service import Relay
@@ -53,13 +54,13 @@ def send_all_but(store: Store, left: int) -> None:
     first, ended = True, False
     while not ended:
         with store.begin() as connection:
-            (leased,) = store.outbox.lease(connection, {"all": 1}, 60)
+            (leased,) = store.leases.lease(connection, {"all": 1}, 60)
             rows = [row for row in leased.rows if row.id not in stay]
             results = [Result(row, SENT) for row in rows]
             if first:
                 results[0] = Result(rows[0], DEAD, "413 REQUEST_ENTITY_TOO_LARGE_EXCEPTION")
             first, ended = False, len(rows) < len(leased.rows)
-            store.outbox.settle(connection, [Settled(leased, results, due_after_s=0.0, left=True)])
+            store.leases.settle(connection, [Settled(leased, results, due_after_s=0.0, left=True)])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

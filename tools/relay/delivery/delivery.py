@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from tools.relay import logs
 from tools.relay.delivery.gateway_client import GatewayClient
 from tools.relay.delivery.lane import Lane
-from tools.relay.delivery.outbox import Leased, Settled
+from tools.relay.delivery.leases import Leased, Settled
 from tools.relay.delivery.routes import Routes
 from tools.relay.settings import Settings
 from tools.relay.store.store import Store
@@ -130,7 +130,7 @@ class Delivery:
     async def _mark(self, leased: Leased, row: Any) -> int:
         def mark() -> int:
             with self.store.begin() as connection:
-                return self.store.outbox.mark(connection, row)
+                return self.store.leases.mark(connection, row)
 
         return int(await self._call(mark))
 
@@ -156,8 +156,8 @@ class Delivery:
 
     def _commit(self, settled: list[Settled], rooms: dict[str, int]) -> tuple[set[str], list[Leased]]:
         with self.store.begin() as connection:
-            lost = self.store.outbox.settle(connection, settled) if settled else set()
-            return lost, self.store.outbox.lease(connection, rooms, self.settings.lease_s)
+            lost = self.store.leases.settle(connection, settled) if settled else set()
+            return lost, self.store.leases.lease(connection, rooms, self.settings.lease_s)
 
     def _forget(self) -> int:
         with self.store.begin() as connection:

@@ -18,7 +18,8 @@ from tools.relay.core.events import CONSUMED
 from tools.relay.delivery import messages
 from tools.relay.delivery.breaker import Breaker
 from tools.relay.delivery.gateway_client import Answer, GatewayClient, Unreachable
-from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, VOID, Leased, Result, Settled
+from tools.relay.delivery.leases import Leased, Result, Settled
+from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, VOID
 from tools.relay.delivery.pace import Pace
 from tools.relay.delivery.routes import NoRoute, Route, Routes, TokenAwaited
 from tools.relay.delivery.verdict import MAX_PAUSE_S, Verdict, judge, pause_s

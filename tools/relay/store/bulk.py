@@ -16,6 +16,8 @@ from sqlalchemy.dialects import postgresql
 
 Rows = Sequence[tuple[Any, ...]]
 Names = tuple[str, ...]
+Types = tuple[tuple[str, str], ...]
+"""Names and PostgreSQL's types of columns."""
 
 
 def read(connection: Connection, table: Table, keys: Names, columns: Names, wanted: Rows) -> list[Any]:
@@ -34,6 +36,16 @@ def lock(connection: Connection, table: Table, key: str, columns: Names, wanted:
     names = ", ".join((key, *columns))
     sql = f"SELECT {names} FROM {table.name} WHERE {key} = ANY(%s::text[]) ORDER BY {key} FOR UPDATE"
     return list(connection.exec_driver_sql(sql, (list(wanted),)))
+
+
+def given(connection: Connection, types: Types, rows: Rows) -> tuple[str, tuple[str, ...]]:
+    """Return the rows as a table for a statement of the caller's, and the values of its parameters.
+
+    Numbers, texts and NULL; on SQLite a boolean is 0 or 1.
+    """
+    if _is_sqlite(connection):
+        return _given_sqlite(types), (json.dumps(rows),)
+    return _given_postgresql(types), _arrays(rows) if rows else ("{}",) * len(types)
 
 
 def insert(connection: Connection, table: Table, columns: Names, rows: Rows, ignore: bool = False) -> None:
@@ -74,6 +86,18 @@ def _write(connection: Connection, table: Table, columns: Names, rows: Rows, con
 
 def _is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
+
+
+@cache
+def _given_sqlite(types: Types) -> str:
+    columns = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, (name, _) in enumerate(types))
+    return f"(SELECT {columns} FROM json_each(?))"
+
+
+@cache
+def _given_postgresql(types: Types) -> str:
+    columns = ", ".join(name for name, _ in types)
+    return f"(SELECT * FROM unnest({', '.join(f'%s::{each}[]' for _, each in types)}) AS given({columns}))"
 
 
 @cache

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tools.relay.core import decide as core
 from tools.relay.core import wire
+from tools.relay.delivery.leases import Leases
 from tools.relay.delivery.outbox import SENT_COUNTER, Outbox
 from tools.relay.settings import Clock
 from tools.relay.store import acceptance, migrations
@@ -65,7 +66,8 @@ class Store:
             event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         else:
             self.engine = create_engine(parsed, hide_parameters=True, pool_size=10, max_overflow=10, pool_pre_ping=True)
-        self.outbox = Outbox(parsed.get_backend_name(), owners_only)
+        self.outbox = Outbox(owners_only)
+        self.leases = Leases()
         with self.engine.begin() as connection:
             migrations.upgrade(connection)
 
