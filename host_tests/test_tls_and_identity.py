@@ -274,7 +274,6 @@ class Client:
         assert done.wait(5)
 
 
-@pytest.mark.skip(reason="its client is cut off by the broker before it publishes, not understood yet: to be mended")
 def test_a_device_can_neither_speak_for_nor_listen_to_another(broker: Mosquitto, relay: Relay) -> None:
     report = wire.encode([wire.VERSION, 1, 5, 1, START_UTC_MS // 1000, 0, [1, 1, 1, 1]])
     with Client(broker, "stranger") as stranger, Client(broker, "relay") as listener:
