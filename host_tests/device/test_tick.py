@@ -141,6 +141,34 @@ def test_at_rest_nothing_is_saved():
     assert unit.flash.saves == saves
 
 
+def test_ticks_that_wait_behind_one_another_come_before_what_writes_to_flash():
+    """A TLS record and two compactions behind one another filled MicroPython's queue of eight callbacks."""
+    unit = Unit(45)
+    unit.motor.set(1)
+    unit.go(3000)
+    unit.timer.deinit()
+    saves = len(unit.flash.began)
+    unit.tick.post((events.SAVE,))
+    unit.clockwork.block(850)
+    waited = 0
+    while unit.tick.waiting or len(unit.flash.began) == saves:
+        unit.tick()
+        waited += 1
+        unit.clockwork.block(3)
+    assert 6 <= waited <= 8, waited
+
+
+def test_a_lateness_that_does_not_pass_keeps_nothing_from_flash_for_longer_than_a_tick():
+    """Where ticks were lost from the queue the others seem late until the beat is found again."""
+    unit = Unit(45)
+    unit.motor.set(1)
+    unit.go(3000)
+    saves = len(unit.flash.began)
+    unit.clockwork.block(1200)
+    unit.go(200)
+    assert len(unit.flash.began) > saves
+
+
 def test_a_refused_save_is_tried_again_in_less_than_a_second():
     unit = Unit()
     unit.motor.set(1)

@@ -24,6 +24,10 @@ _MOST_ERASES = const(4)
 _ASSUMED_ERASE_MS = const(150)
 _PLAIN_SAVE_MS = const(35)
 _RETRY_MS = const(800)
+# A tick that is so late has others behind it. They come first, each takes some 6 ms, and then what writes to flash: a
+# TLS record (450 ms) and two compactions (340 ms each) behind one another would fill MicroPython's queue of 8 callbacks.
+_BEHIND_US = const(200000)
+_LONGEST_HURRY_MS = const(50)
 # The first compaction seen may have been one of four erases: no fault is raised before there were so many.
 _ENOUGH = const(3)
 
@@ -59,6 +63,8 @@ class Tick:
         self._erase_ms = state.numbers.erase_ms or _ASSUMED_ERASE_MS
         self._erasing_ms = state.numbers.erase_ms or _PROMISED_MS
         self._compactions = 0
+        self._hurrying = False
+        self._hurries_ms = 0
         self._set_pause()
         self.count = 0
         self.running = False
@@ -79,16 +85,17 @@ class Tick:
         now_ms = self._ticks_ms()
         state = self._state
         seconds = state.clock.tick(now_ms)
-        self._sample()
+        hurries = self._hurries(self._sample(), now_ms)
         if self._look:
             self._guard("panel", self._look, now_ms)
-        if self._events:
+        if self._events and not hurries:
             # An error is that of this one event: what comes next is not left out.
             self._guard("events", self._apply, self._events.pop(0), False)
         if seconds:
             for room, action in self._each_second:
                 self._guard(room, action, seconds)
-        if state.unsaved_ms and self._ticks_diff(now_ms, self._saved_ms) >= self.pause_ms or self.count == 0:
+        due = state.unsaved_ms and self._ticks_diff(now_ms, self._saved_ms) >= self.pause_ms
+        if due and not hurries or self.count == 0:
             self._save()
         self.count = (self.count + 1) & 0xFFFFFF or 1
         self._attention.done(self._ticks_us())
@@ -110,6 +117,16 @@ class Tick:
         self.running = running
         state.faults.set(faults.INPUT_STUCK, stuck)
         state.faults.set(faults.INPUT_NOISY, noisy)
+        return late_us
+
+    def _hurries(self, late_us, now_ms):
+        """Whether ticks wait behind this one. Where callbacks were lost the lateness is an estimate: not for long."""
+        if late_us < _BEHIND_US:
+            self._hurrying = False
+        elif not self._hurrying:
+            self._hurrying = True
+            self._hurries_ms = now_ms
+        return self._hurrying and self._ticks_diff(now_ms, self._hurries_ms) < _LONGEST_HURRY_MS
 
     def _tell_failed(self, seconds):
         for source, _ in self.inputs:
