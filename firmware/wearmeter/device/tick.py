@@ -25,7 +25,7 @@ _ASSUMED_ERASE_MS = const(150)
 _PLAIN_SAVE_MS = const(35)
 _RETRY_MS = const(800)
 # A tick that is so late has others behind it. They come first, each takes some 6 ms, and then what writes to flash: a
-# TLS record (450 ms) and two compactions (340 ms each) behind one another would fill MicroPython's queue of 8 callbacks.
+# TLS record (450 ms) and two compactions (340 ms each) in a row would fill MicroPython's queue of 8 callbacks.
 _BEHIND_US = const(200000)
 _LONGEST_HURRY_MS = const(50)
 # The first compaction seen may have been one of four erases: no fault is raised before there were so many.
