@@ -66,14 +66,14 @@ class _Counter:
     _units = 0
 
     def __init__(self, **how):
-        self._unit = esp32.PCNT(_Counter._units, **how)
+        self.unit = esp32.PCNT(_Counter._units, **how)
         _Counter._units += 1
         self._last = 0
-        self._unit.init(min=-_COUNTER_LIMIT, max=_COUNTER_LIMIT)  # there it begins at 0 again
-        self._unit.start()
+        self.unit.init(min=-_COUNTER_LIMIT, max=_COUNTER_LIMIT)  # there it begins at 0 again
+        self.unit.start()
 
     def __call__(self):
-        value = self._unit.value()
+        value = self.unit.value()
         counted = (value - self._last) % _COUNTER_LIMIT
         self._last = value
         return counted
@@ -97,21 +97,26 @@ def pulse_timer(signal):
 
 def gated_clock(signal, active):
     """A hardware meter: both edges of a clock of 500 Hz on the board's signal `meter_clock`, counted while the motor's
-    signal is at its active level. A function that returns the milliseconds since its last call, 0 to 31999, and loses
-    count where that is longer ago. The motor's pin is left pulled up: `level_input` is called after it. Raises
-    RuntimeError where MicroPython (before 1.26) or the chip has no pulse counter."""
+    signal is at its active level, less one for each time that it becomes active: a run of 2.1 ms may see three edges.
+
+    Returns a function: the milliseconds since its last call, modulo 32000. The motor's pin is left pulled up:
+    `level_input` is called after it. Raises RuntimeError where MicroPython (before 1.26) or the chip has no pulse
+    counter."""
     if not hasattr(esp32, "PCNT"):
         raise RuntimeError("driver hardware: this MicroPython or chip has no esp32.PCNT")
     modes = esp32.PCNT.HOLD, esp32.PCNT.NORMAL
+    starts = esp32.PCNT.IGNORE, esp32.PCNT.DECREMENT
     clock = machine.Pin(PINS["meter_clock"])
+    motor = machine.Pin(PINS[signal])
     counter = _Counter(
         pin=clock,
         rising=esp32.PCNT.INCREMENT,
         falling=esp32.PCNT.INCREMENT,
-        mode_pin=machine.Pin(PINS[signal]),
+        mode_pin=motor,
         mode_low=modes[not active],
         mode_high=modes[active],
     )
+    counter.unit.init(channel=1, pin=motor, rising=starts[active], falling=starts[not active])
     # After the counter, which makes its pins inputs; a PWM pin is both. The PWM divides 80 MHz by 2^n and a multiple of
     # 1/256: that gives exactly 500 Hz, but 998.4 where 1000 are asked for.
     machine.PWM(clock, freq=500, duty_u16=32768)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,6 +38,13 @@ def clean(start_ms: int, end_ms: int, gpio: int = SUCTION) -> list[list[Any]]:
     return [[start_ms, "pin", gpio, 1], [end_ms, "pin", gpio, 0]]
 
 
+@functools.cache
+def built() -> dict[str, bytes]:
+    """The compiled firmware, brought up to date once in a run of the tests: looking takes half a second."""
+    firmware_build.build()
+    return firmware_files(firmware_build.BUILD)
+
+
 @dataclass
 class Unit:
     """Made in `directory` with the firmware of build/mpy, a product and a config; `files` come on top."""
@@ -49,8 +57,7 @@ class Unit:
     firmware: bool = True  # False: only the unit's own files are on the flash
 
     def __post_init__(self) -> None:
-        firmware_build.build()
-        files = firmware_files(firmware_build.BUILD) if self.firmware else {}
+        files = dict(built()) if self.firmware else {}
         files.update(packed_files(self.product, self.config))
         self.board = Board(self.directory, {**files, **self.files}, self.flash_kib)
 

@@ -46,6 +46,8 @@ class World:
         end_ms = session.get("end_ms")
         self.end_us = NEVER if end_ms is None else end_ms * 1000
         self.events = session.get("events", [])
+        for event in self.events:
+            event[0] = round(event[0] * 1000)
         self.event = 0
         self.pins = {}  # gpio -> level driven from outside
         self.analog = {}  # gpio -> 16-bit reading
@@ -125,7 +127,7 @@ class World:
         if self.watchdog_us < due:
             due = self.watchdog_us
         if self.event < len(self.events):
-            event_us = self.events[self.event][0] * 1000
+            event_us = self.events[self.event][0]
             if event_us < due:
                 due = event_us
         for timer in self.timers:
@@ -155,7 +157,7 @@ class World:
         if self.storms:
             self.blow()
         events = self.events
-        while self.event < len(events) and events[self.event][0] * 1000 <= now:
+        while self.event < len(events) and events[self.event][0] <= now:
             event = events[self.event]
             self.event += 1
             self.apply(event)

@@ -203,31 +203,35 @@ def test_the_speed_has_hysteresis_and_a_slow_turn_by_hand_is_no_run():
     assert wheel(False, [100] * 2 + [20] * 5)[0] <= 2000
 
 
+class Gated:
+    """A HardwareInput on a gated clock that a test moves by what a tick brings."""
+
+    def __init__(self):
+        self.clockwork, self.pin, self.step = Clockwork(), Pin(1), 0
+        self.source = HardwareInput(lambda: self.step, self.pin, 1, 10000, self.clockwork.ticks_us, ticks_diff)
+
+    def look(self, step, gap_ms=100):
+        self.clockwork.go(gap_ms)
+        self.step = step % 32000
+        return self.source.sample(self.clockwork.ticks_us())
+
+
 def test_the_chips_own_meter_is_taken_as_it_is_and_bounded():
-    clockwork, pin, counted = Clockwork(), Pin(0), [0]
+    unit = Gated()
+    assert [unit.look(step) for step in (37, 100, 0)] == [37, 100, 0] and unit.source.on
+    assert unit.look(500, 16000) == 0, "nobody has looked for so long that it may have wrapped"
+    assert unit.look(14000, 14000) == 10000 - 137 and unit.source.stuck
+    assert unit.look(100) == 0
+    unit.pin.level = 0
+    assert unit.look(0) == 0 and not unit.source.stuck
+    unit.pin.level = 1
+    assert unit.look(100) == 100
 
-    def counter():
-        found, counted[0] = counted[0], 0
-        return found
 
-    source = HardwareInput(counter, pin, 1, 10000, clockwork.ticks_us, ticks_diff)
-    pin.level = 1
-    for ran_ms, expected in ((37, 36), (100, 100), (0, 0)):
-        clockwork.go(100)
-        counted[0] = ran_ms
-        assert source.sample(clockwork.ticks_us()) == expected and source.on
-    clockwork.go(31000)
-    counted[0] = 500
-    assert source.sample(clockwork.ticks_us()) == 0, "nobody has looked for so long that it may have wrapped"
-    counted[0] = 20000
-    assert source.sample(clockwork.ticks_us()) == 10000 - 136 and source.stuck
-    counted[0] = 100
-    assert source.sample(clockwork.ticks_us()) == 0
-    pin.level = 0
-    assert source.sample(clockwork.ticks_us()) == 0 and not source.stuck
-    pin.level = 1
-    counted[0] = 100
-    assert source.sample(clockwork.ticks_us()) == 99
+def test_a_run_owes_the_millisecond_of_its_start_to_the_chips_own_meter_and_no_more():
+    unit = Gated()
+    assert unit.look(-1) == 0 and unit.look(3) == 2, "it began between the clock's edge and the look"
+    assert unit.look(-5) == 0 and unit.look(100) == 99, "five runs of less than a millisecond"
 
 
 def test_turbo_counts_more_only_where_the_product_says_so():

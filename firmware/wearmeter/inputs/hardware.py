@@ -6,12 +6,15 @@ ESP32-C3) and a spare pin for the clock, the board's signal `meter_clock`.
 
 from micropython import const
 
-# A counter that ran for longer than this since the last look was not looked at: what it shows may have wrapped.
-_MAX_GAP_US = const(30000000)
+# Where the counter begins at zero again. It goes half as far in 16 s at most: a look after longer says nothing.
+_LIMIT = const(32000)
+_HALF = const(16000)
+_MAX_GAP_US = const(15000000)
 
 
 class HardwareInput:
-    """`counter()` returns the milliseconds counted since its last call, 0 to 31999; `pin` is the motor's."""
+    """`counter()` is a board's gated clock: the milliseconds since its last call, less one for each start, modulo
+    32000. `pin` is the motor's."""
 
     noisy = False
     power = 1000
@@ -25,16 +28,18 @@ class HardwareInput:
         self._ticks_diff = ticks_diff
         self._last_us = ticks_us()
         self._on_ms = 0
+        self._owed_ms = 0
         self.on = False
         self.stuck = False
 
     def sample(self, now_us, late_us=0):
         """Return the whole milliseconds that the motor ran since the last call."""
-        ran_ms = self._counter()
+        ran_ms = (self._counter() + self._owed_ms + _HALF) % _LIMIT - _HALF
+        # A run that goes on may still owe the one of its start; what shorter runs lacked is not taken from others.
+        self._owed_ms = -1 if ran_ms < 0 else 0
+        ran_ms = max(0, ran_ms)
         gap_us = self._ticks_diff(now_us, self._last_us)
         self._last_us = now_us
-        if ran_ms and not self.on:
-            ran_ms -= 1  # A run began since: what it counts is up to a millisecond more, or less, than it lasted.
         self.on = self._pin.value() == self._active
         if not 0 <= gap_us <= _MAX_GAP_US:
             ran_ms = 0
