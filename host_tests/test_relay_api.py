@@ -69,6 +69,8 @@ def test_every_answer_is_as_the_description_says(app: Starlette, path: str, mode
             assert case.meta is not None
             parts = {where.value: part.mode for where, part in case.meta.components.items()}
             assume(GenerationMode.NEGATIVE in (parts.get("query"), parts.get("path")))
+            # A list or object of nothing leaves no trace in a URL: without it the question may be one as described.
+            assume(all(value not in ([], {}) for value in (case.query or {}).values()))
         case.call_and_validate(headers=BEARER)
 
     ask()

@@ -220,6 +220,27 @@ def test_a_part_is_not_used_for_longer_than_it_ran(relay: Relay) -> None:
     assert relay.take(report(4, 900_020, 2, 21)).verdict == core.ACCEPTED  # each is rounded down by itself
 
 
+def test_the_second_that_rounding_hides_is_believed_once(relay: Relay) -> None:
+    """Whole seconds of two counts may lie one apart from their sum; they do not drift apart."""
+    relay.take(report(1, 100, 1, 40))
+    assert relay.take(report(2, 110, 1, 51)).verdict == core.ACCEPTED
+    assert relay.take(report(3, 120, 1, 62)).reason == "used for longer than it ran"
+    assert relay.take(report(4, 130, 1, 71)).verdict == core.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "late", [report(3, 900_000, 1, 900_000), report(3, 120, 1, 120), replacement(3, 1, 2, 120, 120)], ids=str
+)
+def test_what_comes_late_but_is_still_to_be_told_is_held_against_the_truth_too(relay: Relay, late: bytes) -> None:
+    """A newer part's report waits for what is missing before it; that is not believed whatever it says."""
+    relay.take(report(1, 100, 1, 40))
+    relay.take(report(9, 150, 2, 10))
+    assert relay.take(late).verdict == core.ASIDE
+    relay.take(replacement(8, 1, 2, 140, 80))
+    relay.gaps_over(3600)
+    assert relay.told() == [("used", 1, 40), ("used", 1, 80), ("new", 2), ("used", 2, 10)]
+
+
 def test_a_new_part_was_not_used_before_it_was_fitted(relay: Relay) -> None:
     relay.take(report(1, 900_010, 1, 900_010))
     assert relay.take(report(2, 900_020, 2, 500)).reason == "used for longer than it ran"

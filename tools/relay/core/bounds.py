@@ -76,7 +76,12 @@ def contradiction(epoch: Epoch, message: Up, now_s: int) -> str:
             part = epoch.parts.get(total.id)
             if part is None and total.lifetime_s > now_s - epoch.born_s + SLACK_S:
                 return "longer than its epoch exists"
-            if part is None or message.sequence < part.seen_sequence:
+            if part is None:
+                continue
+            if message.sequence < part.seen_sequence:
+                reason = _late(part, message.sequence, total.generation, total.lifetime_s, total.used_s, now_s)
+                if reason:
+                    return reason
                 continue
             skipped = total.generation - part.generation
             reason = _generation(epoch, part, message.sequence, skipped, 1) or _growth(part, total.lifetime_s, now_s)
@@ -102,7 +107,18 @@ def contradiction(epoch: Epoch, message: Up, now_s: int) -> str:
             if not reason and message.used_s > grown_s + (0 if skipped else part.used_s) + 1:
                 reason = "used for longer than it ran"
             return reason
+        return _late(part, message.sequence, message.generation - 1, message.lifetime_s, message.used_s, now_s)
     return ""
+
+
+def _late(part: Part, sequence: int, generation: int, lifetime_s: int, used_s: int, now_s: int) -> str:
+    """Judge the totals of a part's `generation` that come after a later message's, but may still be told."""
+    if sequence < part.told_sequence:
+        return ""
+    if generation > part.generation:
+        return "newer part than a later message's"
+    fitted_s = part.fitted_s if generation == part.generation else part.told_fitted_s
+    return "used for longer than it ran" if used_s > lifetime_s - fitted_s + 1 else _growth(part, lifetime_s, now_s)
 
 
 def _generation(epoch: Epoch, part: Part, sequence: int, skipped: int, free: int) -> str:

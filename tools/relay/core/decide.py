@@ -220,13 +220,18 @@ def _take(epoch: Epoch, time: Time, consumable: int, fact: Fact) -> None:
     if part is None:
         part = epoch.parts[consumable] = Part(born_s, told_generation=fact.generation - fact.replacement)
     if fact.sequence > part.seen_sequence:
-        part.seen_sequence, part.generation, part.born_s = fact.sequence, fact.generation, born_s
         if fact.replacement:
             # What ran since it was fitted is in the total already; a second may hide in the rounding of each.
             part.used_s = max(0, part.lifetime_s - fact.lifetime_s - 1)
             part.lifetime_s = max(part.lifetime_s, fact.lifetime_s)
         else:
-            part.used_s, part.lifetime_s = fact.used_s, fact.lifetime_s
+            # The smallest use that the totals since its fitting bear out: rounding's second is believed once, not again
+            # with each report. A part that is new here is believed as it is.
+            grown_s = fact.lifetime_s - part.lifetime_s
+            least_s = grown_s + (part.used_s if fact.generation == part.generation else 0)
+            part.used_s = min(fact.used_s, least_s) if part.seen_sequence else fact.used_s
+            part.lifetime_s = fact.lifetime_s
+        part.seen_sequence, part.generation, part.born_s = fact.sequence, fact.generation, born_s
     if not _is_late(part, fact):
         part.wait(fact)
 
@@ -257,8 +262,10 @@ def _tell(epoch: Epoch, consumable: int, decision: Decision) -> None:
                 )
             part.told_used_s = fact.used_s
             _tell_replacement(part, consumable, fact, decision, 1)
+            part.told_fitted_s = max(part.told_fitted_s, fact.lifetime_s + 1)
         elif part.told_used_s is None or fact.used_s >= part.told_used_s:
             part.told_used_s = fact.used_s
+            part.told_fitted_s = max(part.told_fitted_s, fact.lifetime_s - fact.used_s)
             decision.events.append(
                 Event(CONSUMED, consumable, fact.generation, fact.used_s, fact.utc_s, fact.estimated)
             )

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSION = 2
+VERSION = 3
 MAX_INTERVALS = 64
 MAX_PENDING = 32
 
@@ -41,7 +41,8 @@ class Part:
     """One consumable in one epoch: the newest accepted numbers, and how far events have been told.
 
     `born_s`: a count of L seconds at a moment began at least L before it; the latest beginning that any accepted
-    message bears out. No count is ever longer than the time since then.
+    message bears out. No count is ever longer than the time since then. `told_fitted_s`: the lifetime at which the part
+    that was told of last was fitted, as the told totals bear it out; no report of it can claim to have run since before.
     """
 
     born_s: int
@@ -52,7 +53,13 @@ class Part:
     told_sequence: int = 0
     told_generation: int = 0
     told_used_s: int | None = None
+    told_fitted_s: int = 0
     pending: list[Fact] = field(default_factory=list)
+
+    @property
+    def fitted_s(self) -> int:
+        """The lifetime at which the newest known part was fitted, or a second later, which rounding hides."""
+        return self.lifetime_s - self.used_s
 
     def wait(self, fact: Fact) -> None:
         """Put the fact among those to be told in their turn. Of too many, reports that a later one covers go."""
@@ -137,7 +144,7 @@ def dump(epoch: Epoch) -> str:
     """Return the stored form."""
     parts = [
         [id, part.born_s, part.seen_sequence, part.generation, part.lifetime_s, part.used_s, part.told_sequence,
-         part.told_generation, part.told_used_s, [list(vars(fact).values()) for fact in part.pending]]
+         part.told_generation, part.told_used_s, part.told_fitted_s, [list(vars(fact).values()) for fact in part.pending]]
         for id, part in epoch.parts.items()
     ]  # fmt: skip
     doubts = [[doubt.since_s, doubt.said] for doubt in epoch.doubts]
