@@ -42,7 +42,7 @@ class Part:
 
     `born_s`: a count of L seconds at a moment began at least L before it; the latest beginning that any accepted
     message bears out. No count is ever longer than the time since then. `told_fitted_s`: the lifetime at which the part
-    that was told of last was fitted, as the told totals bear it out; no report of it can claim to have run since before.
+    that was told of last was fitted, as the told totals bear it out; none of its totals can claim more than since then.
     """
 
     born_s: int
@@ -144,7 +144,8 @@ def dump(epoch: Epoch) -> str:
     """Return the stored form."""
     parts = [
         [id, part.born_s, part.seen_sequence, part.generation, part.lifetime_s, part.used_s, part.told_sequence,
-         part.told_generation, part.told_used_s, part.told_fitted_s, [list(vars(fact).values()) for fact in part.pending]]
+         part.told_generation, part.told_used_s, part.told_fitted_s,
+         [list(vars(fact).values()) for fact in part.pending]]
         for id, part in epoch.parts.items()
     ]  # fmt: skip
     doubts = [[doubt.since_s, doubt.said] for doubt in epoch.doubts]
