@@ -15,6 +15,7 @@ from tools.deploy import prompt
 
 MPREMOTE = [sys.executable, "-m", "mpremote"]
 CALL_S = 120
+ANSWER_S = 5.0  # so long a sealed unit has to answer what is typed
 LOOK_S = 15.0  # so long a restarted unit has to say that it is sealed
 NO_PROMPT = "could not enter raw repl"
 SEALED = "this unit is sealed (make seal): hold any of its buttons while you power it on, and try again"
@@ -50,7 +51,11 @@ class Device:
         return done.stdout
 
     def _why_no_prompt(self) -> str:
-        """Restarts the unit, where its board has a reset line, and looks at what it says of itself."""
+        """Types something, which a sealed unit answers. Where it does not (it may be busy, or hang), restarts it, if
+        its board has a reset line, and looks at what it says of itself."""
+        for line in self.lines(ANSWER_S, typed=b"\r"):
+            if "wm sealed=1" in line:
+                return SEALED
         for line in self.lines(LOOK_S, reset=True):
             if "wm boot " in line:
                 return SEALED if "sealed=1" in line else "no answer at the prompt; try again"

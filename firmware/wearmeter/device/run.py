@@ -4,11 +4,12 @@
 
 A crash starts the chip anew; crashing again and again switches to the other slot, or enters safe mode: see guard.py.
 After a Ctrl-C the tick goes on at the prompt, so that a unit that noise on its console has stopped goes on counting;
-it comes back by itself when nobody has typed for ten minutes. A sealed unit has no Ctrl-C; an engineer with the unit in
-hand gets it back by holding any of its buttons at power-on.
+it comes back by itself when nobody has typed for ten minutes. A sealed unit has no Ctrl-C, and answers what is typed
+with a line that says so; an engineer with the unit in hand gets it back by holding any of its buttons at power-on.
 """
 
 import gc
+import select
 import sys
 import time
 
@@ -43,7 +44,7 @@ def run(board, early, slot="", check=None, complaint=""):
     guard = Guard(Record(bytearray(RECORD_BYTES + FRAME_BYTES), "crash"), time.ticks_ms, time.ticks_diff)
     slots = Slots(slot, check)
     room = "start"
-    error = None
+    error = console = None
     try:
         device = _wire_up(board, guard, early)
         device.begin()
@@ -51,9 +52,12 @@ def run(board, early, slot="", check=None, complaint=""):
             micropython.kbd_intr(-1)
             if _held(device):
                 micropython.kbd_intr(_CTRL_C)
+            else:
+                console = select.poll()
+                console.register(sys.stdin, select.POLLIN)
         guard.run("config", _configure, device)
         guard.run("start", _after_start, (device, board, slots, complaint))
-        error = _loop(device, guard)
+        error = _loop(device, guard, console)
         room = guard.room
     except NoProduct as missing:
         print("wm stopped by=%s" % missing)
@@ -138,15 +142,23 @@ def _give_up(guard, slots):
     return True
 
 
-def _loop(device, guard):
-    """Turn by turn, until an error that nobody else deals with; returns it."""
+def _loop(device, guard, console=None):
+    """Turn by turn, until an error that nobody else deals with; returns it. `console`: a sealed one, as a poller."""
     online = device.config is None or device.link is not None  # after a Ctrl-C the link goes on
     while guard.error is None:
         if not online:
             online = True
             guard.run("network", _go_online, device)
+        if console:
+            guard.run("console", _answer, console)
         device.attention.rest(device.step())
     return guard.error
+
+
+def _answer(console):
+    """`make deploy` types something to learn why there is no prompt. One byte a turn; none at the input's end."""
+    if console.poll(0) and sys.stdin.buffer.read(1):
+        print("wm sealed=1 version=%s" % VERSION)
 
 
 def _go_online(device):
