@@ -13,17 +13,6 @@ from pathlib import Path
 from tools.setup.system_packages import where
 
 ROOT = Path(__file__).parents[2]
-_RELAY = """
-import signal, sys
-from tools.relay import logs
-from tools.relay.service import Relay
-from tools.relay.settings import load
-logs.configure()
-relay = Relay(load())
-relay.start()
-signal.sigwait([signal.SIGTERM, signal.SIGINT])
-relay.stop()
-"""
 _BARE = """
 import signal, cbor2
 from tools.relay.core import wire
@@ -88,7 +77,7 @@ class RelayProcess:
         self._log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _BARE if bare else _RELAY], cwd=ROOT, env=environment,
+                [sys.executable, *(("-c", _BARE) if bare else ("-m", "tools.relay", "run"))], cwd=ROOT, env=environment,
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             )  # fmt: skip
 

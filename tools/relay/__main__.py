@@ -5,6 +5,7 @@ Every setting is an option of `run`, the environment variable RELAY_ and its nam
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 
@@ -45,8 +46,20 @@ def run(settings: Settings) -> None:
         raise click.UsageError(str(error)) from error
     except SQLAlchemyError as error:
         raise click.ClickException(f"the store cannot be opened: {str(error).splitlines()[0]}") from error
+    _collect_seldom()
     ended.wait()
     relay.stop()
+
+
+def _collect_seldom() -> None:
+    """Let the garbage collector look less often, and not at what stays for ever.
+
+    Each message makes some two hundred small objects that hold no cycles; looking for cycles among them took a sixth of
+    the time to accept it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @cli.command("serve-skill")

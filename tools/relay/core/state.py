@@ -13,6 +13,7 @@ from typing import Any
 VERSION = 3
 MAX_INTERVALS = 64
 MAX_PENDING = 32
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 class Newer(Exception):
@@ -61,6 +62,11 @@ class Part:
         """The lifetime at which the newest known part was fitted, or a second later, which rounding hides."""
         return self.lifetime_s - self.used_s
 
+    def copy(self) -> Part:
+        new = Part(self.born_s)
+        vars(new).update(vars(self), pending=list(self.pending))
+        return new
+
     def wait(self, fact: Fact) -> None:
         """Put the fact among those to be told in their turn. Of too many, reports that a later one covers go."""
         self.pending.append(fact)
@@ -108,7 +114,7 @@ class Epoch:
         return self.ahead[0][2] if self.ahead else None
 
     def copy(self) -> Epoch:
-        parts = {id: Part(**{**vars(part), "pending": list(part.pending)}) for id, part in self.parts.items()}
+        parts = {id: part.copy() for id, part in self.parts.items()}
         return Epoch(self.contiguous, list(self.ahead), self.heard_s, parts, list(self.doubts), self.born_s)
 
     def missing(self, after: int, before: int) -> int:
@@ -150,7 +156,7 @@ def dump(epoch: Epoch) -> str:
     ]  # fmt: skip
     doubts = [[doubt.since_s, doubt.said] for doubt in epoch.doubts]
     fields = [VERSION, epoch.contiguous, epoch.ahead, epoch.heard_s, parts, doubts, epoch.born_s]
-    return json.dumps(fields, separators=(",", ":"), check_circular=False)
+    return _encode(fields)
 
 
 def load(text: str) -> Epoch:

@@ -31,12 +31,12 @@ _COLUMNS = ("device", "name", "message_id", "epoch", "consumable", "generation",
 
 def queued(device: str, name: str, now_s: float, **fields: Any) -> dict[str, Any]:
     """A row of the queue. Its message id is drawn here, once, and stays the same however often it is sent."""
-    row: dict[str, Any] = {
+    return {
         "device": device, "name": name, "message_id": str(uuid.uuid4()), "epoch": None, "consumable": None,
         "generation": None, "usage_s": None, "utc_s": int(now_s), "estimated": False, "inferred": False,
         "customer": None, "body": None, "state": QUEUED, "attempts": 0, "queued_s": float(now_s), "reason": "",
+        **fields,
     }  # fmt: skip
-    return row | fields
 
 
 class Outbox:

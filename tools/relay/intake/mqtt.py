@@ -61,8 +61,11 @@ class MqttEdge:
         self._client.loop_stop()
 
     def send(self, device: str, payload: bytes) -> None:
-        """Publish on the device's down topic. A device that is away does not get it: its next status asks again."""
-        self._client.publish(f"{self.root}/{device}/down", payload, qos=1)
+        """Publish on the device's down topic. A device that is away does not get it: its next status asks again.
+
+        At QoS 0: what is lost with a connection to the broker is said again, as what a device did not get is.
+        """
+        self._client.publish(f"{self.root}/{device}/down", payload, qos=0)
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:

@@ -9,7 +9,8 @@ from typing import Any
 
 from tools.relay import logs
 from tools.relay.core import decide, names, wire
-from tools.relay.store.acceptance import Outcome, Welcome
+from tools.relay.store.acceptance import Outcome
+from tools.relay.store.presence import Welcome
 
 log = logs.logger(__name__)
 BACKLOG = 2

@@ -129,16 +129,19 @@ def _arrays(rows: Rows) -> tuple[str, ...]:
 
 
 def _literal(values: tuple[Any, ...]) -> str:
-    kinds = {type(value) for value in values} - {type(None)}
-    if kinds <= {int, bool, float}:
-        items = ["NULL" if value is None else str(value) for value in values]
-    elif kinds <= {bytes, memoryview}:
-        items = ["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]
-    else:
-        items = ["NULL" if value is None else _quoted(value) for value in values]
-    return "{" + ",".join(items) + "}"
+    kinds = set(map(type, values))
+    if kinds == {str}:  # all at once: no text of a database holds the character 0
+        text = _escaped("\0".join(values))
+        if text.count("\0") == len(values) - 1:
+            return '{"' + text.replace("\0", '","') + '"}'
+    if str in kinds:
+        return "{" + ",".join("NULL" if value is None else f'"{_escaped(value)}"' for value in values) + "}"
+    if bytes in kinds or memoryview in kinds:
+        return "{" + ",".join("NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values) + "}"
+    if type(None) in kinds:
+        return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+    return "{" + ",".join(map(str, values)) + "}"
 
 
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -21,12 +21,14 @@ from tools.relay.core import wire
 from tools.relay.delivery.leases import Leases
 from tools.relay.delivery.outbox import SENT_COUNTER, Outbox
 from tools.relay.settings import Clock
-from tools.relay.store import acceptance, migrations
-from tools.relay.store.acceptance import Batch, Item, Outcome, Welcome
+from tools.relay.store import acceptance, migrations, presence
+from tools.relay.store.acceptance import Batch, Item, Outcome
+from tools.relay.store.known import blank
+from tools.relay.store.presence import Welcome
 from tools.relay.store.schema import audit, commands, counters, devices, epochs, messages, quarantine
 
 _DEVICE = select(devices).where(devices.c.device == bindparam("device")).with_for_update()
-__all__ = ["Command", "Outcome", "Refusal", "Store", "Welcome", "upsert"]
+__all__ = ["Command", "Refusal", "Store", "upsert"]
 
 
 class Refusal(Exception):
@@ -102,7 +104,7 @@ class Store:
         device, payload, message = item
         with self.begin() as connection:
             batch = self._batch(connection, [])
-            batch.rows = acceptance.lock(connection, [device], batch.now_s)
+            batch.lock([device])
             batch.set_aside((device, message.epoch, message.sequence), payload, reason)
             batch.write()
             _count(connection, {core.ASIDE: 1})
@@ -157,12 +159,12 @@ class Store:
     def statuses(self, said: list[tuple[str, wire.Online | wire.Offline]]) -> list[Welcome | None]:
         """Note connections and their ends, in order, in one commit. Returns for each what to welcome it with."""
         with self.begin() as connection:
-            return acceptance.statuses(connection, said, int(self.clock()))
+            return presence.statuses(connection, said, int(self.clock()))
 
     def abouts(self, said: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         """Keep the descriptions of devices nobody owns. Returns the new ones of the others, for the fleet to keep."""
         with self.begin() as connection:
-            others = acceptance.abouts(connection, said, int(self.clock()))
+            others = presence.abouts(connection, said, int(self.clock()))
             self.outbox.described(connection, sorted({device for device, _ in said}))
             return others
 
@@ -170,7 +172,7 @@ class Store:
         """Return the row of a device, made if it is new, that no other transaction can change until this one ends."""
         row = connection.execute(_DEVICE, {"device": device}).mappings().first()
         if row is None:
-            fresh = {"device": device, **acceptance.blank(int(self.clock()))}
+            fresh = {"device": device, **blank(int(self.clock()))}
             upsert(connection, devices, fresh, [])
             row = connection.execute(_DEVICE, {"device": device}).mappings().one()
         return dict(row)
