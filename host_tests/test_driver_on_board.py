@@ -12,7 +12,7 @@ import pytest
 from host_tests.unit_for_tests import FILTER_BUTTON, PRODUCT, SUCTION, Unit
 from tools.provision.pack import FileError
 
-CURRENT, LED = 34, 2
+CURRENT, SPEED, LED = 34, 21, 2
 MODULES = """
 import builtins
 printed = builtins.print
@@ -65,6 +65,28 @@ def test_a_rectified_current_that_ripples(tmp_path: Path) -> None:
     unit = Unit(tmp_path, product=product("current", on_raw=3277, off_raw=1638))
     unit.power(18_000, events)
     assert 9_600 <= lifetime_ms(unit) <= 10_000
+
+
+@pytest.mark.parametrize("pcnt", [True, False], ids=["pulse counter", "timed pulses"])
+@pytest.mark.parametrize("hertz", [100, 600, 10_000])
+def test_a_tachometer_by_the_chips_counter_or_by_a_period_timed_in_each_tick(
+    tmp_path: Path, hertz: int, pcnt: bool
+) -> None:
+    """Forty runs that begin and end anywhere between two looks: each comes out at most 0.2 s short, and none long."""
+    dice = random.Random(hertz)
+    unit = Unit(tmp_path, product=product("tachometer", on_hz=25, off_hz=22))
+    events: list[list[Any]] = []
+    at_ms, true_ms, runs = 5_000, 0, 40
+    for _ in range(runs):
+        at_ms += dice.randrange(300, 1_000)
+        lasts_ms = dice.randrange(300, 1_000)
+        events.append([at_ms, "storm", SPEED, hertz, lasts_ms])
+        at_ms += lasts_ms
+        true_ms += lasts_ms
+    events.append([at_ms + 1_000, "storm", SPEED, 20, 2_000])  # a hand turns it
+    run = unit.power(at_ms + 5_000, events, pcnt=pcnt)[0]
+    assert run.end["dropped_callbacks"] == 0
+    assert true_ms - 200 * runs <= lifetime_ms(unit) <= true_ms, run.text
 
 
 def test_a_level_input_whose_contact_bounces(tmp_path: Path) -> None:

@@ -147,3 +147,39 @@ def test_a_pin_given_to_the_counter_is_an_input_pulled_up_and_no_pwm_any_more(bo
         pcnt=True,
     )
     assert run.lines[:2] == ["0", "1 0"]
+
+
+PULSE = "import time, machine\npin = machine.Pin(4, machine.Pin.IN)\nwait = machine.time_pulse_us\n"
+
+
+def test_a_timed_pulse_is_waited_for_and_then_lasts_as_long_as_its_level(board: Board) -> None:
+    run = board.power(
+        PULSE + "print(wait(pin, 1, 2_000_000), wait(pin, 0, 15_000), wait(pin, 1, 15_000))\n"
+        "time.sleep_us(300)\nprint(wait(pin, pin.value(), 15_000))\n"
+        "time.sleep_ms(1000)\nprint(wait(pin, 1, 3_000_000))\n",
+        [[1000, "storm", 4, 250, 1000], [2500, "pin", 4, 1], [2507, "pin", 4, 0]],
+    )
+    assert run.lines[0] == "2000 1980 1980", "each call takes 20 us of the level that it finds"
+    assert 1_500 < int(run.lines[1]) < 1_700, "what is left of a level that is there"
+    assert run.lines[2] == "7000"
+
+
+def test_a_pulse_that_does_not_come_or_does_not_end_is_given_up_after_the_timeout(board: Board) -> None:
+    run = board.power(
+        PULSE + "def timed(level, timeout):\n"
+        "    began = time.ticks_us()\n    print(wait(pin, level, timeout), (time.ticks_us() - began) // 1000)\n"
+        "timed(1, 15_000)\ntimed(0, 15_000)\ntimed(1, 3_000_000)\n",
+        [[1000, "pin", 4, 1]],
+    )
+    assert run.lines[:2] == ["-2 15", "-1 15"]
+    given_up, took_ms = (int(word) for word in run.lines[2].split())
+    assert given_up == -1 and 3_950 <= took_ms <= 4_000, "the timeout begins anew with the pulse"
+
+
+def test_no_callback_runs_while_c_waits_for_a_pulse(board: Board) -> None:
+    run = board.power(
+        PULSE + "ticks = []\nmachine.Timer(0, period=100, callback=lambda t: ticks.append(1))\n"
+        "time.sleep_ms(50)\nwait(pin, 1, 500_000)\nran = len(ticks)\ntime.sleep_ms(1)\nprint(ran, len(ticks))\n"
+    )
+    assert run.lines[0] == "0 5"
+    assert run.end["dropped_callbacks"] == 0

@@ -22,6 +22,11 @@ class Wave:
     def level(self, at_us):
         return self.before ^ self.edges(at_us) & 1
 
+    def edge_after(self, at_us):
+        """The instant of the first level change after at_us, NEVER where there is none."""
+        edge_us = self.start_us + int((self.edges(at_us) + 1) * self.half_us)
+        return edge_us if edge_us <= self.end_us else NEVER
+
     def rising(self, edges):
         """How many of the first `edges` level changes were upward."""
         return (edges + 1 - self.before) // 2

@@ -371,6 +371,11 @@ class World:
                 return storm
         return self.outputs.get(gpio)
 
+    def next_change_us(self, gpio):
+        """Until then a pin's level stays as it is; something else may happen at that instant."""
+        wave = self.wave_on(gpio)
+        return min(self.due_us, wave.edge_after(self.now_us)) if wave else self.due_us
+
     def unsettle(self, gpio, running):
         """An input changed: periodic timers are back on their true beat from here."""
         if running:

@@ -173,7 +173,7 @@ def wheel(counted, hz_by_s, on=50, off=30):
         return half_us if half_us <= longest_us else -2
 
     measure = Counted(pulses, clockwork.ticks_us, ticks_diff).measure if counted else Timed(pulse_us).measure
-    source = SampledInput(measure, on, off, HOURS_6, clockwork.ticks_us, ticks_diff)
+    source = SampledInput(measure, on, off, HOURS_6, clockwork.ticks_us, ticks_diff, counted)
     ran, powers = 0, []
     for speed in hz_by_s:
         hz[0] = speed
@@ -189,6 +189,34 @@ def test_a_tachometer_counts_while_the_motor_turns_by_counter_and_by_timed_perio
     for counted in (True, False):
         ran, powers = wheel(counted, [0] + [600] * 10 + [0])
         assert 9700 <= ran <= 10000 and 590 <= powers[5] <= 610, (counted, ran, powers)
+
+
+def counted_run_ms(start_ms, lasts_ms):
+    """What a tachometer on the chip's counter makes of one run, at 1000 pulses a second."""
+    clockwork = Clockwork(1000)
+    begun_ms = clockwork.passed_ms + start_ms
+    seen = [0]
+
+    def pulses():
+        total = max(0, min(clockwork.passed_ms - begun_ms, lasts_ms))
+        new, seen[0] = total - seen[0], total
+        return new
+
+    measure = Counted(pulses, clockwork.ticks_us, ticks_diff).measure
+    source = SampledInput(measure, 20, 10, HOURS_6, clockwork.ticks_us, ticks_diff, True)
+    ran_ms = 0
+    for _ in range(20):
+        clockwork.go(100)
+        ran_ms += source.sample(clockwork.ticks_us())
+    return ran_ms
+
+
+def test_a_run_that_begins_and_ends_between_two_looks_at_the_counter_never_comes_out_long():
+    """Pulses of a motor that stopped just after a look were taken for another tenth of a second of it."""
+    for start_ms in range(205, 300, 10):
+        for lasts_ms in range(50, 1000, 30):
+            ran_ms = counted_run_ms(start_ms, lasts_ms)
+            assert lasts_ms - 200 <= ran_ms <= lasts_ms, (start_ms, lasts_ms, ran_ms)
 
 
 def test_a_fast_motor_is_counted():

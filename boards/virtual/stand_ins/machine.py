@@ -347,5 +347,18 @@ def bitstream(pin, encoding, timing, data):
 
 
 def time_pulse_us(pin, level, timeout_us=1_000_000):
-    _the.sleep(timeout_us)
-    return -2
+    """As extmod/machine_pulse.c: waits in C for the level, then for its end. Returns the microseconds between, -2 where
+    the level did not come within the timeout, -1 where it did not end within it. A level that is there counts from now.
+    """
+    start_us = _the.look()
+    if _the.motor_gpios:
+        _the.sampled(pin.number)
+    level = 1 if level else 0
+    for changes in (2, 1):
+        while pin.now_level() != level:
+            if _the.now_us - start_us >= timeout_us:
+                return -changes
+            _the.advance(max(_the.now_us, min(start_us + timeout_us, _the.next_change_us(pin.number))))
+        level = 1 - level
+        begun_us, start_us = start_us, _the.now_us
+    return start_us - begun_us

@@ -12,6 +12,7 @@ def make(board, max_on_ms, clockwork, driver, signal, on, off):
         counter = board.gated_clock(signal, on)
         pin = board.level_input(signal, "down" if on else "up")
         return HardwareInput(counter, pin, on, max_on_ms, ticks_us, ticks_diff)
+    since_last = False
     if driver == "mains":
         from wearmeter.inputs.mains import measure_mains
 
@@ -19,9 +20,9 @@ def make(board, max_on_ms, clockwork, driver, signal, on, off):
     elif driver == "tachometer":
         from wearmeter.inputs.tachometer import measure_tachometer
 
-        measure = measure_tachometer(board, signal)
+        measure, since_last = measure_tachometer(board, signal)
     else:
         from wearmeter.inputs.current import measure_current
 
         measure = measure_current(board, signal)
-    return SampledInput(measure, on, off, max_on_ms, ticks_us, ticks_diff)
+    return SampledInput(measure, on, off, max_on_ms, ticks_us, ticks_diff, since_last)

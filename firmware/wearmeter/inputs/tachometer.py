@@ -13,11 +13,11 @@ _LONGEST_US = const(15000)
 
 
 def measure_tachometer(board, signal):
-    """Return `measure()` of a signal."""
+    """Return `measure()` of a signal, and whether it speaks of the time since its last call."""
     counter = board.pulse_counter(signal)
     if counter:
-        return Counted(counter, time.ticks_us, time.ticks_diff).measure
-    return Timed(board.pulse_timer(signal)).measure
+        return Counted(counter, time.ticks_us, time.ticks_diff).measure, True
+    return Timed(board.pulse_timer(signal)).measure, False
 
 
 class Counted:
@@ -30,11 +30,13 @@ class Counted:
         self._last_us = ticks_us()
 
     def measure(self):
-        """Return the pulses a second since the last call."""
+        """Return the pulses a second since the last call, None where that is a moment ago."""
         now_us = self._ticks_us()
         gap_us = self._ticks_diff(now_us, self._last_us)
+        if gap_us < 1000:
+            return None
         self._last_us = now_us
-        return self._counter() * 1000 // (gap_us // 1000) if gap_us >= 1000 else None
+        return self._counter() * 1000 // (gap_us // 1000)
 
 
 class Timed:
