@@ -41,9 +41,9 @@ torture: setup ## cut, kill, damage and reorder for a while [SECONDS=300] [SEED=
 relay: venv ## run the relay by itself [ARGS="--broker HOST:PORT ..."], or ARGS=--help
 	@exec $(PY) -m tools.relay run $(ARGS)
 
-bench-relay: venv ## reports/s and waiting times of 1, 2 and 4 relays, on SQLite and PostgreSQL
+bench-relay: venv ## what relays accept and deliver a second, on SQLite, PostgreSQL, JetStream [ONLY=delivery] [LONG=1]
 	@$(PY) -m tools.setup.system_packages
-	@exec $(PY) -m tools.bench_relay
+	@exec $(PY) -m tools.bench_relay $(if $(ONLY),--only $(ONLY)) $(if $(LONG),--long)
 
 relay-package: venv ## the relay's wheel and its bill of materials (CycloneDX), into build/dist
 	@$(PY) -m tools.setup.relay_package

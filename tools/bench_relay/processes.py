@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 _BARE = """
 import signal, cbor2
 from tools.relay.core import wire
-from tools.relay.intake.mqtt import MqttEdge
+from tools.relay.intake.edge import open_edge
 from tools.relay import logs
 from tools.relay.settings import load
 def on_arrival(arrival):
@@ -27,7 +27,7 @@ def on_arrival(arrival):
         edge.send(arrival.device, wire.encode_ack(0, 0, fields[2], fields[3]))
     arrival.done()
 logs.configure()
-edge = MqttEdge(load(), on_arrival)
+edge = open_edge(load(), on_arrival)
 edge.start()
 signal.sigwait([signal.SIGTERM, signal.SIGINT])
 edge.stop()

@@ -74,6 +74,9 @@ class Servers:
                     raise Missing(f"nats-server {number} was not ready in {READY_S:.0f} s")
                 time.sleep(0.1)
 
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes.values()]
+
     def __enter__(self) -> Servers:
         for number in range(COUNT):
             self.start(number)

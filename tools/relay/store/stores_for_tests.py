@@ -65,9 +65,9 @@ class Cluster:
         )  # fmt: skip
         Store(self._make("template_relay", "template1"), lambda: 0.0).close()
 
-    def url(self) -> str:
-        """Return the URL of a new database that holds nothing but the schema."""
-        return self._make(f"relay{next(_numbers)}", "template_relay")
+    def url(self, of: str | None = None) -> str:
+        """Return the URL of a new database that holds nothing but the schema, or what that of the URL `of` holds."""
+        return self._make(f"relay{next(_numbers)}", of.rpartition("/")[2] if of is not None else "template_relay")
 
     def pid(self) -> int:
         """Return the process id of the server."""
