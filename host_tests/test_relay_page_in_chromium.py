@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Page, ex
 
 from tools.relay.accounts.fleet import Fleet
 from tools.relay.core import wire
+from tools.relay.pages.server import Server
 from tools.relay.pages.view import View
-from tools.relay.pages.web import Server, pages
+from tools.relay.pages.web import pages
 from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, NOW_S, Clock, report
 from tools.setup.system_packages import where

@@ -136,6 +136,14 @@ def test_a_discovery_with_a_false_token_is_an_error(house: House, token: Any) ->
     assert error_of(house.discover(token)) == ("Alexa", "INVALID_AUTHORIZATION_CREDENTIAL")
 
 
+def test_a_token_that_the_customer_gave_to_another_skill_opens_nothing_here(house: House) -> None:
+    token = house.lwa.user_token("anna", client_id="somebody-elses-skill")
+    assert error_of(house.discover(token)) == ("Alexa", "INVALID_AUTHORIZATION_CREDENTIAL")
+    assert error_of(house.state("vacuum1", token)) == ("Alexa", "INVALID_AUTHORIZATION_CREDENTIAL")
+    assert error_of(house.grant(house.lwa.code("anna"), token)) == ("Alexa.Authorization", "ACCEPT_GRANT_FAILED")
+    assert house.store.rows(schema.customers)[0].state != "linked"
+
+
 def test_a_grant_links_the_customer(house: House) -> None:
     answer = house.grant(house.lwa.code("anna"), house.lwa.user_token("anna"))
     assert gateway_schema.fault(answer, ("AcceptGrant.Response",)) is None
@@ -198,7 +206,7 @@ def test_the_same_answers_come_over_http(house: House) -> None:
     answer = client.post("/skill", json=body)
     assert answer.status_code == 200
     assert answer.json()["event"]["payload"]["endpoints"][0]["endpointId"] == "vacuum1"
-    assert [client.post("/skill", content=bad).status_code for bad in (b"{", b"[]", b" " * 70000)] == [400] * 3
+    assert [client.post("/skill", content=bad).status_code for bad in (b"{", b"[]", b" " * 70000)] == [400, 400, 413]
 
 
 def test_the_deployed_function_reads_its_settings_from_the_environment(

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tools.relay import logs
 from tools.relay.accounts.skill import open_skill
 from tools.relay.commands import customers, devices, doubts, options, upkeep
+from tools.relay.pages.server import Connection
 from tools.relay.pages.web import application
 from tools.relay.service import Relay
 from tools.relay.settings import Settings
@@ -73,7 +74,7 @@ def serve_skill(settings: Settings, port: int) -> None:
     if settings.key is None:
         click.echo("no key: every device is shown to whoever asks; only tests on this machine are answered", err=True)
     skill = open_skill(settings, options.open_store(settings), for_tests=True)
-    uvicorn.run(application(skill), host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(application(skill), host="127.0.0.1", port=port, log_level="warning", http=Connection)
 
 
 for added in (*devices.COMMANDS, *doubts.COMMANDS, *customers.COMMANDS, *upkeep.COMMANDS):

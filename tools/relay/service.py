@@ -19,7 +19,8 @@ from tools.relay.delivery.delivery import Delivery
 from tools.relay.delivery.outbox import DEAD, QUEUED, SENT
 from tools.relay.intake.edge import Arrival, open_edge
 from tools.relay.intake.worker import Worker
-from tools.relay.pages.web import Server, serve_pages
+from tools.relay.pages.server import Server
+from tools.relay.pages.web import serve_pages
 from tools.relay.settings import Clock, Settings
 from tools.relay.store import schema
 from tools.relay.store.store import Store

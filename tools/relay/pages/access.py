@@ -1,7 +1,7 @@
 """Who may look, and who may act: a reader has the token of the pages, an operator a token of their own.
 
-A token is given as a bearer header, or once in the form, which answers with a cookie that is good for a day. What an
-operator does is done under their name.
+A token is given as a bearer header, or once in the form, which answers with a cookie that is good for a day. Whoever
+guesses is slowed down (guesses.py). What an operator does is done under their name.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tools.relay.pages.guesses import Guesses
+
 MIN_TOKEN = 16
+MIN_DIFFERENT = 8
 COOKIE = "wearmeter"
 SESSION_S = 86400
 READER, OPERATOR = "reader", "operator"
@@ -45,20 +49,25 @@ class Access:
                 self._tokens[Person(name, OPERATOR)] = _strong(own)
         if len(set(self._tokens.values())) < len(self._tokens):
             raise ValueError("each operator needs a token of their own, other than the readers'")
+        self._guesses = Guesses()
 
-    def by_token(self, given: str) -> Person | None:
-        """Return whose token this is; it takes equally long for every token."""
+    def by_token(self, given: str, request: Request) -> Person | None:
+        """Return whose token this is; it takes equally long for every token. Raises TooManyGuesses."""
+        address = request.client.host if request.client else ""
+        self._guesses.check(address)
         found = None
         for person, token in self._tokens.items():
             if hmac.compare_digest(given.encode("utf-8", "replace"), token):
                 found = person
+        if found is None:
+            self._guesses.wrong(address)
         return found
 
     def who(self, request: Request) -> Person | None:
-        """Return who asks, by header or cookie."""
+        """Return who asks, by header or cookie. Raises TooManyGuesses."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self.by_token(given)
+            return self.by_token(given, request)
         name, _, rest = request.cookies.get(COOKIE, "").partition(".")
         until, _, mark = rest.partition(".")
         for person in self._tokens:
@@ -93,6 +102,12 @@ def forget(answer: Response) -> None:
 
 
 def _strong(token: str) -> bytes:
-    if len(token) < MIN_TOKEN:
-        raise ValueError(f"the pages need a token of at least {MIN_TOKEN} characters: --web-token or RELAY_WEB_TOKEN")
+    """Return the token. Raises ValueError for one that is short, or long and simple (sixteen a, 0123456789abcdef)."""
+    steps = [ord(after) - ord(before) for before, after in pairwise(token)]
+    simple = len(set(token)) < MIN_DIFFERENT or max(map(steps.count, steps)) > len(steps) // 2
+    if len(token) < MIN_TOKEN or simple:
+        raise ValueError(
+            f"the pages need a token of at least {MIN_TOKEN} characters that is hard to guess, for instance what "
+            "`openssl rand -hex 16` prints: --web-token or RELAY_WEB_TOKEN"
+        )
     return token.encode()

@@ -243,6 +243,6 @@ def _get(text: str, model: str | None, parameters: list[dict[str, Any]], *proble
 
     found = content(model) if model else {"text/csv": {"schema": {"type": "string"}}}
     answers: dict[str, Any] = {"200": {"description": text, "content": found}}
-    for status in (401, 503, *problems):
+    for status in (401, 429, 503, *problems):
         answers[str(status)] = {"description": "See `error`.", "content": content("Problem")}
     return {"get": {"summary": text, "parameters": parameters, "responses": answers}}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
+import math
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
@@ -24,11 +24,12 @@ from tools.relay.pages import access, chart
 from tools.relay.pages.access import Access
 from tools.relay.pages.actions import LABELS, MAX_REASON, ActionRefused, Actions
 from tools.relay.pages.api import Api, problem
+from tools.relay.pages.body import body_of
+from tools.relay.pages.guesses import TooManyGuesses
 from tools.relay.pages.view import FILTERS, SORTS, View
 from tools.relay.settings import Clock
 
 MAX_FORM_BYTES = 4096
-WRONG_PAUSE_S = 0.5
 _PAGES = Path(__file__).parent / "templates"
 
 
@@ -89,20 +90,23 @@ class Site:
 
         return guarded
 
+    async def too_many_guesses(self, request: Request, error: TooManyGuesses) -> Response:
+        headers = {"retry-after": str(math.ceil(error.after_s))}
+        if request.url.path.startswith("/api/"):
+            return problem(429, str(error), headers)
+        return Response(f"{error}\n", 429, headers, "text/plain")
+
     async def _login(self, request: Request) -> Response:
         following, wrong = request.query_params.get("next", "/"), False
         if request.method == "POST":
             form = await _form(request)
-            if form is None:
-                return Response("too long\n", 413)
             following = form.get("next", "/")
-            person = self._access.by_token(form.get("token", ""))
+            person = self._access.by_token(form.get("token", ""), request)
             if person is not None:
                 answer = RedirectResponse(_inside(following), 303)
                 self._access.remember(answer, person, secure=request.url.scheme == "https")
                 return answer
             wrong = True
-            await asyncio.sleep(WRONG_PAUSE_S)
         return self._render(request, "login.html", 401 if wrong else 200, next=_inside(following), wrong=wrong)
 
     async def _logout(self, request: Request) -> Response:
@@ -116,8 +120,6 @@ class Site:
         device = request.path_params["device"]
         person = self._access.who(request)
         form = await _form(request)
-        if form is None:
-            return Response("too long\n", 413)
         if person is None or not self._access.is_ours(request, person, form.get("mark", "")):
             return Response("sign in, and use the form on the device's page\n", 403)
         action, reason, number = form.get("action", ""), form.get("reason", ""), form.get("number", "")
@@ -187,11 +189,8 @@ class Site:
         return _time(utc_s, f"{passed // size} {unit} ago")
 
 
-async def _form(request: Request) -> dict[str, str] | None:
-    """Return the fields of a form, None for one that is too long."""
-    if int(request.headers.get("content-length") or MAX_FORM_BYTES + 1) > MAX_FORM_BYTES:
-        return None
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+async def _form(request: Request) -> dict[str, str]:
+    fields = parse_qs((await body_of(request, MAX_FORM_BYTES)).decode("utf-8", "replace"))
     return {name: values[0] for name, values in fields.items()}
 
 

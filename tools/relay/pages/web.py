@@ -1,13 +1,11 @@
-"""The relay over HTTP: POST /skill answers directives as the deployed function does; the pages have a server too."""
+"""The relay over HTTP: POST /skill answers directives as the deployed function does; the pages, and its health."""
 
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Callable
+from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -19,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tools.relay.accounts.skill import Skill
 from tools.relay.pages.access import Access
 from tools.relay.pages.actions import Actions
+from tools.relay.pages.body import body_of
+from tools.relay.pages.guesses import TooManyGuesses
+from tools.relay.pages.server import Server
 from tools.relay.pages.site import Site
 from tools.relay.pages.view import View
 from tools.relay.settings import Clock, Settings
@@ -39,10 +40,10 @@ def application(skill: Skill) -> Starlette:
     """Return the ASGI application of the skill."""
 
     async def answer(request: Request) -> Response:
-        body = await request.body()
+        body = await body_of(request, MAX_DIRECTIVE_BYTES)
         try:
-            directive = json.loads(body) if len(body) <= MAX_DIRECTIVE_BYTES else None
-        except ValueError:
+            directive = json.loads(body)
+        except (ValueError, RecursionError):  # no JSON, or brackets in brackets in brackets
             directive = None
         if not isinstance(directive, dict):
             return JSONResponse({"error": "not a directive"}, status_code=400)
@@ -64,40 +65,6 @@ class _Headers:
             await send(message)
 
         await self.app(scope, receive, sending)
-
-
-class Server:
-    """Serves an application at HOST:PORT in a thread. Raises ValueError where it cannot listen there."""
-
-    def __init__(self, app: Starlette, address: str, view: View | None = None) -> None:
-        self._view = view
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"{address!r} is not HOST:PORT")
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host.strip("[]"), int(port)), family=family)
-        except OSError as error:
-            raise ValueError(f"the pages cannot be served at {address}: {error.strerror or error}") from error
-        self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, limit_concurrency=64,
-            timeout_graceful_shutdown=2,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="relay-web", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Answer nothing more; returns when the thread has ended."""
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join()
-        self._socket.close()
-        if self._view is not None:
-            self._view.close()
 
 
 def health_routes(health: Callable[[], Health]) -> list[Route]:
@@ -128,4 +95,7 @@ def serve_pages(store: Store, settings: Settings, clock: Clock, health: Callable
 def pages(view: View, token: str, clock: Clock, store: Store, operators: str | None = None) -> Starlette:
     """Return the ASGI application of the pages. Raises ValueError for a token that could be guessed."""
     site = Site(view, Access(token, operators), Actions(store), clock)
-    return Starlette(routes=site.routes(), middleware=[Middleware(_Headers)])
+    refused: Any = site.too_many_guesses
+    return Starlette(
+        routes=site.routes(), middleware=[Middleware(_Headers)], exception_handlers={TooManyGuesses: refused}
+    )
