@@ -88,7 +88,7 @@ def test_a_body_of_200_megabytes_is_refused_before_it_is_read(
     if b"chunked" in length:
         piece = b"1000\r\n" + piece + b"\r\n"
     taken, answer = push(skill_port if path == "/skill" else port, head, piece, 200_000_000)
-    assert b" 413 " in answer and taken < 20_000_000  # what the sockets' buffers took
+    assert b" 413 " in answer and taken < 20_000_000  # what went into buffers before the answer was there
 
 
 def test_a_body_that_does_not_come_ends(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
