@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tools.relay import logs
 from tools.relay.accounts.skill import open_skill
-from tools.relay.commands import customers, devices, doubts, options, upkeep
+from tools.relay.commands import certify, customers, devices, doubts, options, upkeep
 from tools.relay.pages.server import Connection
 from tools.relay.pages.web import application
 from tools.relay.service import Relay
@@ -77,7 +77,7 @@ def serve_skill(settings: Settings, port: int) -> None:
     uvicorn.run(application(skill), host="127.0.0.1", port=port, log_level="warning", http=Connection)
 
 
-for added in (*devices.COMMANDS, *doubts.COMMANDS, *customers.COMMANDS, *upkeep.COMMANDS):
+for added in (*devices.COMMANDS, *certify.COMMANDS, *doubts.COMMANDS, *customers.COMMANDS, *upkeep.COMMANDS):
     cli.add_command(added)
 
 
