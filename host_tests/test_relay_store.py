@@ -45,7 +45,8 @@ def take(store: Store, *payloads: bytes, device: str = "vacuum1") -> list[str]:
 
 def test_the_migrations_make_exactly_the_schema(store: Store) -> None:
     with store.begin() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "include_name": lambda name, *_: not (name or "").startswith("messages_")}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, schema.metadata) == []
 
 

@@ -23,6 +23,7 @@ from tools.relay.pages.server import Server
 from tools.relay.pages.web import serve_pages
 from tools.relay.settings import Clock, Settings
 from tools.relay.store import schema
+from tools.relay.store.retention import Retention
 from tools.relay.store.store import Store
 from tools.relay.supervisor import Health, Supervisor
 
@@ -90,6 +91,8 @@ class Relay:
         if self.delivery is not None:
             self._supervisor.start("relay-delivery", self.delivery.run)
         self._supervisor.start("relay-store", self._worker.run)
+        retention = Retention(self.store, self.settings.keep_messages_s, self._stopping)
+        self._supervisor.start("relay-retention", retention.run)
         self.mqtt.start()
         metrics.WAITING.set_function(self._arrivals.qsize)
         metrics.CONNECTED.set_function(lambda: self.mqtt.connected)

@@ -77,6 +77,10 @@ class Settings(BaseModel):
     deadline_s: float = Field(default=10.0, description="How long one request to the gateway may take in all.")
     senders: int = Field(default=256, ge=1, description="Devices of one route whose events are sent at once.")
     keep_sent_s: float = Field(default=7 * 86400.0, description="How long events are kept after they were sent.")
+    keep_messages_s: float = Field(
+        default=180 * 86400.0,
+        description="How long messages are kept (PostgreSQL: whole months); of older ones a point a day remains.",
+    )
     lease_s: float = Field(
         default=60.0, description="How long one relay keeps the others off a device whose events it is sending."
     )

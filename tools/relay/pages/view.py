@@ -23,6 +23,7 @@ from tools.relay.store.schema import (
     customers,
     devices,
     endpoints,
+    history,
     messages,
     quarantine,
     queue,
@@ -244,19 +245,34 @@ class View:
             message = wire.decode_up(row.payload)
             if not isinstance(message, wire.Unreadable):
                 decoded.append((message, row.sample_s, row.estimated))
+        curves = _condensed(connection, unit.row.device)
+        for consumable, points in wear.history(decoded).items():
+            curves.setdefault(consumable, []).extend(points)
         estimated = {
             (point.epoch, consumable, point.generation)
-            for consumable, points in wear.history(decoded).items()
+            for consumable, points in curves.items()
             for point in points
             if point.new and point.estimated
         }
-        for consumable, points in wear.history(decoded).items():
+        for consumable, points in curves.items():
             if consumable in unit.parts:
                 part = unit.parts[consumable]
                 part.points, part.rate_s = points, wear.daily_use_s(points)
                 part.left = wear.left(points, part.used_s, part.rated_s, self.clock())
                 for change in part.changes:
                     change.estimated |= (unit.row.epoch, consumable, change.generation) in estimated
+
+
+def _condensed(connection: Connection, device: str) -> dict[int, list[wear.Point]]:
+    """Return what remains of messages that are not kept, oldest first, by the part's id."""
+    curves: dict[int, list[wear.Point]] = {}
+    wanted = select(history).where(history.c.device == device).order_by(history.c.utc_s.desc(), history.c.fitted.desc())
+    for row in reversed(connection.execute(wanted.limit(HISTORY)).all()):
+        point = wear.Point(
+            row.utc_s, row.epoch, row.generation, row.used_s, row.lifetime_s, row.estimated, row.fitted
+        )  # fmt: skip
+        curves.setdefault(row.consumable, []).append(point)
+    return curves
 
 
 def _asides(connection: Connection, page: int, device: str | None = None) -> tuple[list[tuple[Row[Any], str]], bool]:

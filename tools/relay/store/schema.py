@@ -90,18 +90,33 @@ epochs = Table(
     Index("ix_epochs_gap_since_s", "gap_since_s", sqlite_where=_GAP, postgresql_where=_GAP),
 )  # fmt: skip
 
-messages = Table(
+messages = Table(  # by month of `received_s` on PostgreSQL; retention.py says how long they are kept
     "messages", metadata,
     Column("device", String(32), primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
     Column("sequence", BigInteger, primary_key=True),
     Column("kind", Integer, nullable=False),
-    Column("received_s", BigInteger, nullable=False),
+    Column("received_s", BigInteger, primary_key=True),
     Column("sample_s", BigInteger, nullable=False),
     Column("estimated", Boolean, nullable=False),
     Column("faults", BigInteger, nullable=False),
     Column("late", Boolean, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    postgresql_partition_by="RANGE (received_s)",
+)  # fmt: skip
+
+history = Table(  # what remains of messages that are not kept: see core/wear.py
+    "history", metadata,
+    Column("device", String(32), primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("consumable", Integer, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("fitted", Boolean, primary_key=True),  # the moment at which the part was fitted
+    Column("day", Integer, primary_key=True),  # since 1970-01-01, of `utc_s`
+    Column("utc_s", BigInteger, nullable=False),
+    Column("used_s", BigInteger, nullable=False),
+    Column("lifetime_s", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
 )  # fmt: skip
 
 quarantine = Table(

@@ -21,7 +21,7 @@ from tools.relay.core import wire
 from tools.relay.delivery.leases import Leases
 from tools.relay.delivery.outbox import SENT_COUNTER, Outbox
 from tools.relay.settings import Clock
-from tools.relay.store import acceptance, migrations, presence
+from tools.relay.store import acceptance, migrations, months, presence
 from tools.relay.store.acceptance import Batch, Item, Outcome
 from tools.relay.store.known import blank
 from tools.relay.store.presence import Welcome
@@ -72,6 +72,7 @@ class Store:
         self.leases = Leases()
         with self.engine.begin() as connection:
             migrations.upgrade(connection)
+            months.prepare(connection, clock())
 
     def close(self) -> None:
         self.engine.dispose()
