@@ -11,7 +11,7 @@ HYPOTHESIS_SEED ?= $(shell date +%s)
 TESTS ?= host_tests
 
 .DEFAULT_GOAL := help
-.PHONY: aws bench bench-relay build calibrate clean crash demo deploy erase-counters factory help lint model monitor provision relay relay-package seal setup size status test torture venv
+.PHONY: aws bench bench-relay build calibrate clean crash demo deploy erase-counters factory help lint model monitor mutate provision relay relay-package seal setup size status test torture venv
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z_-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ bench: setup ## measure every figure anew, into build/bench.json [ONLY=network]
 
 torture: setup ## cut, kill, damage and reorder for a while [SECONDS=300] [SEED=n] [ONLY=power] [REPLAY=id]
 	@exec $(PY) -m tools.torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(REPLAY),--replay $(REPLAY))
+
+mutate: setup ## how many small changes of the core the device tests notice [ARGS="--count 300 --seed 9"]
+	@exec $(PY) -m tools.mutate $(ARGS)
 
 relay: venv ## run the relay by itself [ARGS="--broker HOST:PORT ..."], or ARGS=--help
 	@exec $(PY) -m tools.relay run $(ARGS)
