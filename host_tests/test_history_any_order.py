@@ -35,6 +35,7 @@ class Motor:
     """An input: what it says it ran is taken once."""
 
     on = stuck = noisy = False
+    error = None
 
     def __init__(self) -> None:
         self.ran_ms = 0

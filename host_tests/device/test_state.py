@@ -112,11 +112,11 @@ def test_a_refused_write_after_damage_uses_no_sequence_twice():
     for left in (b"", older):
         state._ledger.kept = left
         damaged = again(state)
-        first = damaged.numbers.next_sequence
+        first, epoch = damaged.numbers.next_sequence, damaged.numbers.epoch
         assert first > 16
         damaged._ledger.refuse = True
         damaged.apply((events.COMMANDED, 3, wire.REPLACED, 1, 1))
-        assert (damaged.numbers.next_sequence, damaged.numbers.epoch) == (first, 7)
+        assert (damaged.numbers.next_sequence, damaged.numbers.epoch) == (first, epoch)
         assert damaged.numbers.last_command == 0
 
 
@@ -175,8 +175,53 @@ def test_a_lost_ledger_is_told_and_no_sequence_is_used_twice():
     ran(state, 0, 100)
     state._ledger.kept = b""
     lost = again(state)
-    assert lost.numbers.epoch == 7 and lost.numbers.next_sequence > 41
+    assert lost.numbers.next_sequence > 41
     assert lost.faults.bits & faults.QUEUE_LOST and lost.parts[0].lifetime_ms == 100
+
+
+def test_without_its_ledger_a_new_epoch_begins_in_which_no_part_is_said_to_be_older_than_it_is():
+    """Generations went back to 1 in the same epoch, and a part that had been replaced was as old as the vacuum."""
+    state = state_of()
+    ran(state, 0, 5000)
+    assert state.apply((events.REPLACED, 1, 0)) and state._do(state._report, (1,))
+    ran(state, 0, 2000)
+    for kept_ledger in (b"", state_of(epoch=5)._ledger.kept):
+        state._ledger.kept = kept_ledger
+        lost = again(state)
+        assert lost.numbers.epoch == 8 and lost.faults.bits & faults.QUEUE_LOST
+        part = lost.part(1)
+        assert (part.lifetime_ms, part.used_ms, part.generation, part.replacement) == (7000, 0, 1, None)
+        ran(lost, 0, 300)
+        lost.release_due(1)
+        after = again(lost)
+        assert after.numbers.epoch == 8 and not after.faults.bits & faults.QUEUE_LOST
+        assert (after.part(1).lifetime_ms, after.part(1).used_ms) == (7300, 300)
+
+
+def test_a_ledger_of_another_epoch_is_no_ledger():
+    other = state_of(epoch=5)
+    ran(other, 0, 900)
+    assert other.apply((events.REPLACED, 1, 0))
+    state = state_of()
+    ran(state, 0, 5000)
+    mixed = state_of((1, 2), state._counts.kept, other._ledger.kept, epoch=8)
+    assert mixed.numbers.epoch == 8 and mixed.faults.bits & faults.QUEUE_LOST
+    mixed._ledger.refuse = True
+    assert not mixed.apply((events.REPLACED, 1, 0))
+    part = mixed.part(1)
+    assert (part.lifetime_ms, part.used_ms, part.generation, part.replacement) == (5000, 0, 1, None)
+
+
+def test_a_replacement_that_the_flash_refuses_right_after_the_ledger_was_lost_leaves_the_part_as_it_was():
+    state = state_of()
+    assert state._do(state._report, (1,))
+    ran(state, 0, 5000)
+    state._ledger.kept = b""
+    lost = again(state)
+    lost.ran(0, 300)
+    lost._ledger.refuse = True
+    assert not lost.apply((events.REPLACED, 1, 0))
+    assert (lost.part(1).used_ms, lost.part(1).generation) == (300, 1)
 
 
 def test_with_neither_record_a_new_epoch_begins():

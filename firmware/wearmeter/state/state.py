@@ -79,12 +79,14 @@ class State:
         if size:
             epoch, sequence, lifetimes = counts.decode(self._counts.payload[:size])
         numbers = self.numbers
-        if found and epoch in (0, numbers.epoch):
+        known = found and epoch in (0, numbers.epoch)
+        if known:
             lost = sequence > numbers.next_sequence
         else:
-            # The counts decide: a ledger of another epoch is of a device that has begun anew since.
-            lost = bool(found) or sequence > 1
-            numbers.epoch = epoch
+            # A ledger of another epoch is of a device that has begun anew since. Without the right one nobody knows
+            # which generations were told: they begin again, in a new epoch.
+            lost = found or sequence > 1 or self._ledger.damaged > 0
+            numbers.epoch = 0 if lost else epoch
         self._note_damage(found, size, lost)
         if not numbers.epoch:
             numbers.epoch = draw_epoch()
@@ -93,6 +95,9 @@ class State:
             numbers.next_sequence = max(numbers.next_sequence, sequence) + _SKIP
         self._first_sequence = numbers.next_sequence
         self._merge(lifetimes)
+        if lost and not known:
+            self._forget_fitted()
+            self._countdown_due = True  # Saved at once: until then each start would do this again.
         self.queue.forget_uptimes()
 
     def _load_ledger(self):
@@ -131,6 +136,11 @@ class State:
             self._all.remove([part for part in self._all if not part.named][0])
         self.parts = [held[identity] for identity in self._ids]
         self.faults.set(faults.PART_MISSING, any([part.saved_ms and not part.named for part in self._all]))
+
+    def _forget_fitted(self):
+        """Nobody knows when each part was fitted: no part is said to be older than it is."""
+        for part in self._all:
+            part.replacement, part.generation, part.fitted_at_ms = None, 1, part.lifetime_ms
 
     # ---- in the tick
 
@@ -295,6 +305,8 @@ class State:
         epoch = self.numbers.epoch
         if self._load_ledger():
             self._merge(lifetimes)
+            if self.numbers.epoch != epoch:
+                self._forget_fitted()
             for part in self._all:
                 kept, before = part.replacement, pending.get(part.id)
                 if kept and before:  # what only this boot knows
@@ -303,7 +315,9 @@ class State:
             self.queue.end = ledger.QUEUE_AT  # Nothing was ever saved.
             self.numbers = ledger.Numbers()
             for part in self._all:
-                part.replacement, part.generation, part.fitted_at_ms = None, 1, 0
+                if part.replacement:
+                    part.fitted_at_ms = part.replacement.previous_ms
+                part.replacement, part.generation = None, 1
         # What the start has made of the two records is not in flash before the first save.
         self.numbers.epoch = epoch
         self.numbers.next_sequence = max(self.numbers.next_sequence, self._first_sequence)

@@ -43,7 +43,8 @@ FAULTS = (
     ),
     Fault(
         "queue_lost",
-        "The queue to the relay could not be read. A replacement in it is inferred from the next report.",
+        "The queue or the record of replacements could not be read. Without the record each part begins at age "
+        "zero, in a new epoch.",
         "Nothing at once; compare the parts' replacements below with what the owner knows.",
     ),
     Fault(

@@ -100,7 +100,7 @@ def check(unit, again, epoch, silent_ms=SILENT_MS, refused=False):
         lost_ms = max(lost_ms, ran_ms - part.lifetime_ms)
     tally.loss_ms = max(tally.loss_ms, lost_ms)
     if state.numbers.epoch != epoch:
-        if not bits & faults.COUNTS_LOST:
+        if not bits & (faults.COUNTS_LOST | faults.QUEUE_LOST):
             raise Broken("a new epoch, untold")
     elif lost_ms > silent_ms + 1000 * truth.cuts + truth.unseen_us // 1000 and not bits & LOSS_TOLD:
         raise Broken("%d ms lost, untold" % lost_ms)
