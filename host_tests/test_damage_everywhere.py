@@ -22,7 +22,7 @@ def damage(**wanted: Any) -> dict[str, Any]:
 
 def test_each_kind_of_damage_to_each_copy_a_reformat_a_full_and_a_dead_flash(firmware: Path) -> None:
     """Flipped, truncated, empty, foreign, of a future version, zeros, removed: one copy or both, of counts and
-    ledger, with and without their backup copies. Only with no copy left is there a new epoch."""
+    ledger, with and without their backup copies. Only with no copy of the ledger left is there a new epoch."""
     done = damage(stride=0, offset=0)
     assert done["starts"] > 80 and done["told"] > 80
 

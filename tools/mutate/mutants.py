@@ -174,11 +174,12 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _other_constants(node: ast.Constant) -> Iterator[tuple[str, ast.AST]]:
+    """A number is made larger by a quarter, at least by one, and made 0: nobody sees a millisecond more of a minute."""
     value = node.value
     if isinstance(value, bool):
         yield "constant", ast.Constant(not value)
     elif isinstance(value, int):
-        yield "constant", ast.Constant(value + 1)
+        yield "constant", ast.Constant(value + max(1, value // 4))
         if value > 1:
             yield "constant", ast.Constant(0)
 

@@ -184,7 +184,7 @@ def damage_files(unit, epoch):
             for copies in (FOLDERS[:1], FOLDERS[1:], FOLDERS):
                 for backup in (True, False):
                     where = "%s: %s in %s, backup %s" % (name, records, copies, backup)
-                    if change is None and nothing_left(records, copies, backup):
+                    if change is None and records == RECORDS[-1] and ledger_lost(records, copies, backup):
                         continue  # That is a new unit.
                     try:
                         damage_file(unit, epoch, records, copies, backup, change)
@@ -192,8 +192,8 @@ def damage_files(unit, epoch):
                         fail(where, error)
 
 
-def nothing_left(records, copies, backup):
-    return records == RECORDS[-1] and copies == FOLDERS and not backup
+def ledger_lost(records, copies, backup):
+    return "ledger" in records and copies == FOLDERS and not backup
 
 
 def damage_file(unit, epoch, records, copies, backup, change):
@@ -210,7 +210,7 @@ def damage_file(unit, epoch, records, copies, backup, change):
     if not again.state.faults.bits & LOSS_TOLD:
         raise Broken("the damage is not told")
     numbers = again.state.numbers
-    if (numbers.epoch != epoch) != nothing_left(records, copies, backup):
+    if (numbers.epoch != epoch) != ledger_lost(records, copies, backup):
         raise Broken("epoch %d, was %d" % (numbers.epoch, epoch))
     check_sequence(unit, numbers, epoch)
     check(unit, again, epoch)
