@@ -13,8 +13,8 @@ WITHIN_S = 10.0
 async def body_of(request: Request, most_bytes: int) -> bytes:
     """Return the body. It is counted while it comes, whatever its length was said to be.
 
-    Raises HTTPException: 413 once it is longer, 408 for one that takes longer than WITHIN_S. What still comes after that
-    is thrown away until server.py hangs up: a connection closed at once would be reset, and the answer lost.
+    Raises HTTPException: 413 once it is longer, 408 for one that takes longer than WITHIN_S. What still comes then is
+    thrown away until server.py hangs up: a connection closed at once would be reset, and the answer lost.
     """
 
     async def read() -> bytes:
