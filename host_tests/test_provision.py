@@ -115,6 +115,20 @@ def test_a_psk_is_an_identity_and_16_to_32_bytes_and_needs_no_ca(tmp_path: Path)
         assert "psk_" in str(caught.value) and "keykey" not in str(caught.value)
 
 
+def test_what_the_trial_broker_prints_is_what_provisioning_takes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tools.mosquitto", str(tmp_path / "broker"), "--device", "unit-1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    entries = [line for line in done.stdout.splitlines() if line.startswith('  "broker": ')]
+    assert len(entries) == 3, done.stdout
+    for entry in entries:
+        config = {"schema": 2, "wifi": {"ssid": "Home", "password": SECRET}, **json.loads("{" + entry + "}")}
+        made = cbor2.loads(files.config({**config, "serial": "SN-1"}, "unit.json", tmp_path))
+        assert made[2] == "unit-1"
+    ports = [json.loads("{" + entry + "}")["broker"]["port"] for entry in entries]
+    conf = (tmp_path / "broker" / "mosquitto.conf").read_text()
+    assert all(f"listener {port} " in conf for port in ports) and "@" not in conf.replace("@...", "")
+
+
 def test_a_product_is_checked_against_the_boards_pins(tmp_path: Path) -> None:
     for board in boards.names():
         for name in ("vacuum", "vacuum_current"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ from tools.relay.settings import Settings
 from tools.relay.testing import Clock, wait_until
 from tools.setup import system_packages
 from tools.torture.network import Day
-from tools.torture.proxy import Fault
+from tools.torture.proxy import Fault, Proxy
 
 DEVICE = "246f28a1b2c3"
 PASSWORDS = {DEVICE: "the device's own", "stranger": "a stranger's", "relay": "the relay's"}
@@ -333,3 +334,72 @@ def test_a_fault_at_any_record_of_a_tls_connection(kind: str, tmp_path: Path, fi
         house.settle()
         assert house.broken() is None
         assert "New client connected" in house.mosquitto.log.read_text()
+
+
+# ---- a key instead of certificates
+
+KEYS = {DEVICE: bytes(range(32)), "stranger": bytes(16)}
+
+
+@pytest.fixture
+def keyed(tmp_path: Path, authority: Authority, micropython: str) -> Iterator[Mosquitto]:
+    """A mosquitto that knows KEYS."""
+    probe = "import tls; print(hasattr(tls.SSLContext(tls.PROTOCOL_TLS_CLIENT), 'psk_identity'))"
+    if "True" not in subprocess.run([micropython, "-c", probe], capture_output=True, text=True, timeout=30).stdout:
+        pytest.skip(f"THIS MICROPYTHON HAS NO TLS-PSK (1.29 or newer has): {micropython}")
+    with Mosquitto(tmp_path / "mosquitto", authority, PASSWORDS, keys=KEYS) as running:
+        yield running
+
+
+def keyed_unit(tmp_path: Path, port: int, identity: str = DEVICE, key: bytes = KEYS[DEVICE]) -> Unit:
+    entry = {"psk_identity": identity, "psk_key": key.hex()}
+    return unit(tmp_path, port, None, entry, transport="psk")
+
+
+def test_a_device_with_a_key_of_its_own_reports_in_fewer_bytes_than_with_a_certificate(
+    tmp_path: Path, keyed: Mosquitto, authority: Authority
+) -> None:
+    relay = Relay(relay_settings(tmp_path, keyed), Clock(START_UTC_MS // 1000 + 3))
+    relay.start()
+    assert wait_until(lambda: relay.mqtt.connected)
+    byte_counts = {}
+    try:
+        for way, port in (("psk", keyed.psk_port), ("tls", keyed.password_port)):
+            with Proxy(port) as proxy:
+                if way == "psk":
+                    made = keyed_unit(tmp_path / way, proxy.port)
+                else:
+                    made = unit(tmp_path / way, proxy.port, authority.pem)
+                lines = console(made)
+                assert online(lines) and acked(made) and not reasons(lines), lines
+                byte_counts[way] = proxy.bytes_up + proxy.bytes_down
+    finally:
+        relay.stop()
+    print("bytes of a connection with status, description and reports:", byte_counts)
+    assert relay.holdings().messages >= 2 and not relay.holdings().aside
+    assert byte_counts["psk"] < byte_counts["tls"]
+
+
+def test_a_device_with_anothers_identity_or_a_wrong_key_is_refused(tmp_path: Path, keyed: Mosquitto) -> None:
+    for name, identity, key in (("key", DEVICE, bytes(32)), ("identity", "nobody", KEYS[DEVICE])):
+        lines = console(keyed_unit(tmp_path / name, keyed.psk_port, identity, key))
+        assert not online(lines) and set(reasons(lines)) <= {TLS_FAILED, CLOSED}, lines
+    assert "New client connected" not in keyed.log.read_text()
+
+
+def test_a_key_opens_no_branch_but_its_own(tmp_path: Path, keyed: Mosquitto) -> None:
+    """A unit of this id that comes with the stranger's key is online, and hears and says nothing on its own branch."""
+    with Client(keyed, "relay") as listener:
+        listener.subscribe("wearmeter/#")
+        lines = console(keyed_unit(tmp_path, keyed.psk_port, "stranger", KEYS["stranger"]))
+        assert not any(line.startswith("wm welcome") for line in lines)
+        assert listener.heard == []
+    assert "Denied PUBLISH" in keyed.log.read_text()
+
+
+def test_an_older_micropython_refuses_a_key_with_one_clear_line_each_time(tmp_path: Path, keyed: Mosquitto) -> None:
+    lines = console(keyed_unit(tmp_path, keyed.psk_port), psk=False)
+    assert not online(lines) and set(reasons(lines)) == {TLS_FAILED}
+    lost = [line for line in lines if "state=lost" in line]
+    assert all("transport psk needs MicroPython 1.29 or newer" in line for line in lost), lines
+    assert "New client connected" not in keyed.log.read_text()

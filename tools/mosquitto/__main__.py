@@ -1,7 +1,8 @@
-"""A broker for a trial: certificates, passwords and configuration in a folder, and what to put into config.json.
+"""A broker for a trial: certificates, passwords, keys and configuration in a folder, and what to put into each unit's
+config, which `make provision` takes. A folder outside the repository, for there are secrets in it.
 
-python -m tools.mosquitto build/mosquitto --device 246f28a1b2c3
-mosquitto -c build/mosquitto/mosquitto.conf
+python -m tools.mosquitto ~/wearmeter-broker --device 246f28a1b2c3
+mosquitto -c ~/wearmeter-broker/mosquitto.conf
 """
 
 from __future__ import annotations
@@ -26,13 +27,25 @@ def main(directory: Path, devices: tuple[str, ...], hosts: tuple[str, ...], root
         raise click.ClickException(f"{directory} has a mosquitto.conf already; its certificates are not made anew")
     authority = Authority()
     passwords = {user: secrets.token_urlsafe(18) for user in (*devices, "relay")}
-    broker = Mosquitto(directory.resolve(), authority, passwords, root, tuple(hosts))
+    keys = {device: secrets.token_bytes(32) for device in devices}
+    folder = directory.resolve()
+    broker = Mosquitto(folder, authority, passwords, root, tuple(hosts), keys=keys)
     for device in devices:
-        authority.device(device).write(directory, device)
-        entry = {"host": hosts[0], "port": broker.password_port, "transport": "tls", "ca": "/ca.pem"}
-        click.echo(f"{device}: {json.dumps({**entry, 'user': device, 'password': passwords[device]})}")
+        authority.device(device).write(folder, device)
+        tls = {"transport": "tls", "ca": str(folder / "ca.pem")}
+        pair = {"client_cert": str(folder / f"{device}.pem"), "client_key": str(folder / f"{device}.key")}
+        ways = {
+            "with a password": {"port": broker.password_port, **tls, "user": device, "password": passwords[device]},
+            "with a certificate of its own": {"port": broker.certificate_port, **tls, **pair},
+            "with a key of its own (MicroPython 1.29)": {
+                "port": broker.psk_port, "transport": "psk", "psk_identity": device, "psk_key": keys[device].hex(),
+            },
+        }  # fmt: skip
+        for way, entry in ways.items():
+            click.echo(f"{device}, {way}:")
+            click.echo(f'  "broker": {json.dumps({"host": hosts[0], **entry})}, "device": {json.dumps(device)}')
     click.echo(f"relay: RELAY_BROKER_USER=relay RELAY_BROKER_PASSWORD={passwords['relay']}")
-    click.echo(f"start it: mosquitto -c {directory}/mosquitto.conf   (the CA for devices: {directory}/ca.pem)")
+    click.echo(f"start it: mosquitto -c {directory}/mosquitto.conf")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Makes a folder for mosquitto and runs it there.
 
 with Mosquitto(folder, authority, {"vacuum1": "its password", "relay": "..."}) as broker:
-    ... broker.password_port, broker.certificate_port ...
+    ... broker.password_port, broker.certificate_port, broker.psk_port ...
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ def password_line(user: str, password: str) -> str:
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, PBKDF2_ROUNDS)
     shown = [base64.b64encode(part).decode() for part in (salt, digest)]
     return f"{user}:$7${PBKDF2_ROUNDS}${shown[0]}${shown[1]}\n"
+
+
+def _write_secret(path: Path, lines: list[str]) -> None:
+    path.touch(mode=0o600)
+    path.write_text("".join(lines))
 
 
 def free_ports(count: int) -> list[int]:
@@ -100,6 +105,7 @@ class PlainMosquitto:
 class Mosquitto:
     """One mosquitto with tools/mosquitto's configuration, on loopback, in `directory`. Its log is `log`.
 
+    `keys` are those of TLS-PSK: identity, which is the device's id, to 16 to 32 bytes.
     `start` and `stop` again: the same ports, and nothing remembered. Raises MosquittoError.
     """
 
@@ -111,22 +117,23 @@ class Mosquitto:
         root: str = "wearmeter",
         hosts: tuple[str, ...] = ("broker.example", "127.0.0.1"),
         certificate: Pair | None = None,
+        keys: dict[str, bytes] | None = None,
     ) -> None:
         self.directory = directory
         self.log = directory / "mosquitto.log"
-        self.password_port, self.certificate_port = free_ports(2)
+        self.password_port, self.certificate_port, self.psk_port = free_ports(3)
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "ca.pem").write_bytes(authority.pem)
         (certificate or authority.broker(list(hosts))).write(directory, "broker")
-        lines = "".join(password_line(user, password) for user, password in passwords.items())
-        (directory / "passwords").touch(mode=0o600)
-        (directory / "passwords").write_text(lines)
+        _write_secret(directory / "passwords", [password_line(user, password) for user, password in passwords.items()])
+        _write_secret(directory / "keys", [f"{identity}:{key.hex()}\n" for identity, key in (keys or {}).items()])
         places = {
             "@directory": str(directory),
             "@address": "127.0.0.1",
             "@password_port": str(self.password_port),
             "@certificate_port": str(self.certificate_port),
+            "@psk_port": str(self.psk_port),
             "@root": root,
         }
         for name in ("mosquitto.conf", "acl"):
@@ -136,7 +143,7 @@ class Mosquitto:
             (directory / name).write_text(text)
 
     def start(self) -> Mosquitto:
-        self._process = _run(self.directory, self.log, (self.password_port, self.certificate_port))
+        self._process = _run(self.directory, self.log, (self.password_port, self.certificate_port, self.psk_port))
         return self
 
     def stop(self) -> None:

@@ -32,7 +32,7 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates. `pem` is what a device carries as /ca.pem."""
+    """Signs certificates. `pem` is what a unit's config names as its broker's `ca`."""
 
     def __init__(self, name: str = "Wearmeter trial CA", begins: datetime = FROM, ends: datetime = UNTIL) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())

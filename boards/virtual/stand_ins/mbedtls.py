@@ -176,3 +176,16 @@ class SSLContext:
             do_handshake_on_connect=do_handshake_on_connect,
             server_hostname=server_hostname,
         )
+
+
+def _passed_on(name):
+    return property(
+        lambda self: getattr(self._context, name),
+        lambda self, value: setattr(self._context, name, value),
+    )
+
+
+# MicroPython 1.29 and newer.
+if _the.session.get("psk", True) and hasattr(_pc.SSLContext(PROTOCOL_TLS_CLIENT), "psk_identity"):
+    SSLContext.psk_identity = _passed_on("psk_identity")
+    SSLContext.psk_key = _passed_on("psk_key")
