@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tools.alexa_gateway.gateway import Fault, Gateway
 from tools.relay.core import wire
@@ -255,6 +257,58 @@ def test_a_gateway_that_throttles_is_sent_what_it_takes_and_gets_everything(stor
     assert (len(sending.accepted()), sending.count(DEAD)) == (40, 0)
     assert took_s < 25, "five a second would be eight"
     assert len(gateway.rejected) < 60
+
+
+def test_the_metrics_show_each_routes_pace_and_whether_it_is_left_alone(store_url: str, gateway: Gateway) -> None:
+    def shown(name: str) -> float | None:
+        return REGISTRY.get_sample_value(f"wearmeter_relay_route_{name}", {"route": "all"})
+
+    sending = Sending(store_url, gateway)
+    devices = [f"vacuum{number}" for number in range(1, 11)]
+    sending.describe(*devices)
+    with sending:
+        for device in devices:
+            sending.take(report(1, 100, 1, 100), device=device)
+        assert wait_until(lambda: sending.count(SENT) == 10)
+        assert (shown("left_alone"), shown("sending")) == (0, 0)
+        gateway.requests_per_s = 0
+        sending.take(report(2, 160, 1, 160))
+        assert wait_until(lambda: (shown("events_per_second") or 99.0) < 64)
+        gateway.requests_per_s, gateway.outage = None, Fault(503)
+        for device in devices:
+            sending.take(report(3, 220, 1, 220), device=device)
+        assert wait_until(lambda: shown("left_alone") == 1)
+        gateway.outage = None
+        assert wait_until(lambda: not sending.count(QUEUED)) and shown("left_alone") == 0
+    sending.store.close()
+
+
+def test_the_fate_of_each_event_is_in_the_log_at_debug(sending: Sending, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "tools.relay")
+    sending.gateway.faults.extend([Fault(503), None, Fault(400), Fault(503)])
+    sending.take(report(1, 100, 1, 100), replacement(2, 1, 2, 160, 160), report(3, 170, 2, 10))
+    assert sending.drain()
+    told: dict[str, list[str]] = {}
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    for line in lines:
+        if line["event"].startswith("event "):
+            assert (line["device"], line["part"]) == ("vacuum1", 1) and "good" not in str(line)
+            told.setdefault(line["message_id"], []).append(line["event"].removeprefix("event "))
+    assert list(told.values()) == [
+        ["queued", "sent", "refused", "waits", "void"],  # by the total of the replacement
+        ["queued", "sent", "accepted"],
+        ["queued", "sent", "refused", "dead"],
+        ["queued", "sent", "refused", "waits", "sent again", "accepted"],
+    ]
+    assert [message["event"]["header"]["messageId"] for message in sending.gateway.accepted] == [
+        message_id for message_id, fates in told.items() if fates[-1] == "accepted"
+    ]
+
+
+def test_where_nobody_reads_at_debug_no_fate_is_logged(sending: Sending, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tools.relay")
+    sending.take(report(1, 100, 1, 100))
+    assert sending.drain() and not [record for record in caplog.records if "event " in str(record.msg)]
 
 
 def test_retry_after_is_kept(store_url: str, gateway: Gateway) -> None:

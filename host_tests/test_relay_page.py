@@ -411,7 +411,7 @@ def test_no_token_customer_or_claim_code_is_in_logs_metrics_or_pages(
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     told = {line["event"] for line in lines}
     assert {"kept aside", "refused", "a customer has taken the consent back", "connected to the broker"} <= told
-    assert [line["device"] for line in lines if line["event"] == "answered"]
+    assert [line["device"] for line in lines if line["event"] == "event accepted"]
     assert customer.state != "linked" and "wearmeter_fleet_devices 1.0" in shown["/metrics"]
     shown["/?q=ANNA"] = shown["/?q=ANNA"].replace('value="ANNA"', "")
     assert "ANNA" not in stream.getvalue() and not [path for path in paths if "ANNA" in shown[path]]

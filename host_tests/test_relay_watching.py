@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -16,7 +17,10 @@ from tools.relay import metrics
 from tools.relay.__main__ import cli
 from tools.relay.core import wire
 from tools.relay.core.names import FAULTS
+from tools.relay.delivery.lane import Lane
+from tools.relay.delivery.routes import OneGateway
 from tools.relay.pages.view import View
+from tools.relay.settings import Settings
 from tools.relay.store.store import Store
 from tools.relay.testing import Clock, report
 
@@ -41,11 +45,12 @@ EXPRESSIONS = [
 
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What Prometheus reads from a relay that has heard one device and asked the gateway once."""
+    """What Prometheus reads from a relay that has heard one device, has a route, and asked the gateway once."""
     store = Store(f"sqlite:///{tmp_path_factory.mktemp('metrics')}/relay.sqlite3", Clock())
     payload = report(1, 5, 1, 5)
     store.accept([("vacuum1", payload, wire.decode_up(payload))])
     metrics.ANSWERS.labels("202").inc()
+    metrics.watch("all", Lane("all", Settings(), OneGateway("", ""), Mock(), Mock(), Mock()))
     view = View(store, Clock())
     text = metrics.exposition(view).decode()
     view.close()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -25,6 +26,31 @@ RESTARTS = Counter("wearmeter_relay_thread_restarts", "Threads of this process b
 ANSWERS = Counter(
     "wearmeter_relay_gateway_answers", "Answers of the event gateway, `none` where there was none.", ["status"]
 )
+PACE = Gauge("wearmeter_relay_route_events_per_second", "How fast a route to Alexa may be sent to now.", ["route"])
+LEFT_ALONE = Gauge(
+    "wearmeter_relay_route_left_alone", "1 while a route fails and is only tried now and then.", ["route"]
+)
+SENDING = Gauge("wearmeter_relay_route_sending", "Devices whose events a route is sending now.", ["route"])
+
+
+class Watched(Protocol):
+    """A route as it is now."""
+
+    @property
+    def per_s(self) -> float: ...
+
+    @property
+    def left_alone(self) -> bool: ...
+
+    @property
+    def active(self) -> int: ...
+
+
+def watch(route: str, lane: Watched) -> None:
+    """Show how the route is doing whenever Prometheus asks."""
+    PACE.labels(route).set_function(lambda: lane.per_s)
+    LEFT_ALONE.labels(route).set_function(lambda: lane.left_alone)
+    SENDING.labels(route).set_function(lambda: lane.active)
 
 
 class _Fleet(Collector):

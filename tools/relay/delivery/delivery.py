@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from tools.relay import logs
+from tools.relay import logs, metrics
 from tools.relay.delivery.gateway_client import GatewayClient
 from tools.relay.delivery.lane import Lane
 from tools.relay.delivery.leases import Leased, Settled
@@ -63,6 +63,7 @@ class Delivery:
         client = GatewayClient(self.settings.senders, self.settings.deadline_s)
         for name in self.routes.names:
             self.lanes[name] = Lane(name, self.settings, self.routes, client, self._settle, self._mark)
+            metrics.watch(name, self.lanes[name])
         try:
             await self._keep_books()
         finally:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tools.relay import logs, metrics
 from tools.relay.core.events import CONSUMED
-from tools.relay.delivery import messages
+from tools.relay.delivery import fate, messages
 from tools.relay.delivery.breaker import Breaker
 from tools.relay.delivery.gateway_client import Answer, GatewayClient, Unreachable
 from tools.relay.delivery.leases import Leased, Result, Settled
@@ -30,6 +30,8 @@ LEASE_AHEAD_S = 0.5
 TOKEN_PAUSE_S = 1.0
 SLOWED = 4096
 """Customers whose own pace is remembered: those lately refused."""
+
+FATES = {SENT: "accepted", DEAD: "dead", VOID: "void", QUEUED: "waits"}
 
 Settle = Callable[[Settled], Awaitable[bool]]
 Mark = Callable[[Leased, Any], Awaitable[int]]
@@ -65,6 +67,16 @@ class Lane:
         self._customers: OrderedDict[str, Pace] = OrderedDict()
         self._refused_by: dict[str, float] = {}
 
+    @property
+    def per_s(self) -> float:
+        """How many events a second it may send now, as far as it has learnt."""
+        return self.pace.per_s
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether it fails, and is only tried now and then."""
+        return not self.breaker.closed
+
     def room(self, now: float) -> int:
         """Return how many endpoints more it can serve now."""
         if not self.breaker.closed:
@@ -82,10 +94,13 @@ class Lane:
     async def _serve(self, leased: Leased, until: float) -> None:
         stale = [] if self.settings.usage == INCREMENT else _overtaken(leased.rows)
         done = [Result(row, VOID, "a newer total has taken its place", tried=False) for row in stale]
+        for one in done:
+            fate.tell_row(one.state, one.row, reason=one.reason)
         rows = [row for row in leased.rows if row not in stale]
         for number, row in enumerate(rows, start=1):
             outcome = await self._attempt(leased, row, until)
             done.append(Result(row, outcome.state, outcome.reason, outcome.tried))
+            fate.tell_row(FATES[outcome.state], row, reason=outcome.reason, again_in_s=outcome.after_s)
             ended = outcome.after_s is not None or self.closing or number == len(rows)
             left = outcome.after_s is not None or number < len(rows)
             if ended or not await self._settle(Settled(leased, done)):
@@ -125,6 +140,7 @@ class Lane:
             await asyncio.sleep(wait_s)
         if not self.breaker.closed and self.active > 1:  # it opened meanwhile: only a probe is sent
             return Outcome(QUEUED, row.reason, tried=False, after_s=self.settings.resend_after_s)
+        fate.tell_row("sent again" if row.attempts else "sent", row, route=self.name)
         try:
             answer = await self.client.post(route.url, route.token, message)
         except Unreachable as error:
@@ -132,7 +148,8 @@ class Lane:
             self._failed(f"no answer: {error}")
             return self._again(row, f"no answer: {error}")
         metrics.ANSWERS.labels(str(answer.status)).inc()
-        log.debug("answered", device=row.device, name=row.name, message_id=row.message_id, status=answer.status)
+        if answer.status != 202:
+            fate.tell_row("refused", row, reason=str(answer))
         return self._judge(row, route, answer)
 
     def _judge(self, row: Any, route: Route, answer: Answer) -> Outcome:

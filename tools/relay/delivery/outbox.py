@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from tools.relay.delivery import fate
 from tools.relay.delivery.statements import run, run_with
 from tools.relay.store import bulk
 from tools.relay.store.schema import customers, queue
@@ -62,6 +63,8 @@ class Outbox:
                 (("device", "text"), ("route", "text"), ("described", "boolean")),
                 [(device, *lanes[device]) for device in sorted(lanes)])  # fmt: skip
             bulk.insert(connection, queue, _COLUMNS, [tuple(row[name] for name in _COLUMNS) for row in kept])
+            for row in kept:
+                fate.tell("queued", row["device"], row["name"], row["message_id"], row["consumable"])
         return len(kept)
 
     def _routes(
@@ -108,6 +111,7 @@ class Outbox:
         for row in rows:
             run(connection, "UPDATE queue SET state = 'queued', attempts = 0, done_s = NULL WHERE id = :id", id=row.id)
             self.touch(connection, row.device)
+            fate.tell_row("queued again", row)
 
     def void(self, connection: Connection, names: list[str], reason: str) -> None:
         """Nobody is to be told what waits for these devices; a sender who has an event in hand sends no other."""
@@ -117,6 +121,7 @@ class Outbox:
                 device=device)  # fmt: skip
             run(connection, """UPDATE queue SET state = 'void', reason = :reason, done_s = {now}
                 WHERE device = :device AND state = 'queued'""", device=device, reason=reason)  # fmt: skip
+            fate.log.debug("whatever waited is void", device=device, reason=reason)
 
     def hurry(self, connection: Connection, customer: str) -> None:
         """The customer has a good token again: what waited for it is due."""
