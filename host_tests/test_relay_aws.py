@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import boto3
 import cbor2
 import pytest
+from cryptography.fernet import Fernet
 from moto import mock_aws
+from packaging.markers import Marker
 
 from tools.alexa_gateway.gateway import Gateway
 from tools.relay.aws import handler
@@ -21,9 +28,11 @@ from tools.relay.settings import Settings
 from tools.relay.store import schema
 from tools.relay.store.store import Store
 from tools.relay.testing import ABOUT, EPOCH, NOW_S, report
+from tools.setup import relay_package
 
 pytest_plugins = ["tools.relay.store.stores_for_tests"]
 AWS = Path(handler.__file__).parent
+RELAY = AWS.parent
 LOCALES = ["de-DE", "en-GB", "en-US", "es-ES", "es-US", "fr-FR", "it-IT", "ja-JP"]  # where Dash Replenishment is
 STATUS = wire.encode([wire.VERSION, 1, 7, EPOCH, 0, 0, 3, 1, "0.1.0", 1, 0])
 
@@ -151,6 +160,51 @@ def test_the_functions_of_the_template_are_there() -> None:
     for name in ("Intake", "Deliver", "Skill"):
         module, _, function = template["Resources"][name]["Properties"]["Handler"].rpartition(".")
         assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make aws` packs: the relay's wheel and each package of requirements.txt. They are this Python's, and linked
+    from its environment; `make aws` downloads those for Lambda's."""
+    folder = tmp_path_factory.mktemp("lambda")
+    contents = folder / "contents"
+    with zipfile.ZipFile(relay_package.build(folder)) as wheel:
+        wheel.extractall(contents)
+    for line in (RELAY / "requirements.txt").read_text().splitlines():
+        wanted = re.match(r"([\w.-]+)==[^ ;]+(?: ; (.*?))? \\$", line)
+        if wanted and (not wanted[2] or Marker(wanted[2]).evaluate()):
+            installed = metadata.distribution(wanted[1])
+            for file in installed.files or []:
+                if ".." not in file.parts and file.suffix != ".pyc":
+                    target = contents / file
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.symlink_to(str(installed.locate_file(file)))
+    return contents
+
+
+@pytest.mark.slow
+def test_the_packed_functions_answer_with_nothing_else_to_import(package: Path, tmp_path: Path) -> None:
+    """By the names in the template, on a Python without any site-packages and far from the repository."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(package)!r})
+from tools.relay.aws import handler
+from tools.relay.accounts import skill
+assert handler.__file__.startswith({str(package)!r})
+print(handler.intake({{"Records": []}}, None), handler.deliver({{"Records": []}}, None))
+print(skill.handler({{"directive": {{}}}}, None)["event"]["payload"]["type"])
+"""
+    environment = {
+        "RELAY_STORE": f"sqlite:///{tmp_path}/relay.sqlite3", "AWS_DEFAULT_REGION": "eu-west-1",
+        "DELIVERY_QUEUE_URL": "https://sqs.invalid/due.fifo", "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test", "RELAY_KEY": Fernet.generate_key().decode(), "RELAY_LWA_CLIENT_ID": "client",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-600:]
+    assert done.stdout.splitlines() == ["{'batchItemFailures': []} {'batchItemFailures': []}", "INVALID_DIRECTIVE"]
 
 
 def test_the_skill_is_described_in_each_language_that_can_order() -> None:
