@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from tools.alexa_gateway.gateway import Fault, Gateway
 from tools.relay.core import wire
+from tools.relay.delivery.delivery import SENDERS_WHILE_BUSY
 from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, VOID
 from tools.relay.delivery.testing import Sending
 from tools.relay.store import schema
@@ -64,6 +65,20 @@ def test_what_is_queued_while_an_endpoint_is_being_sent_is_sent_too(sending: Sen
         assert wait_until(lambda: bool(sending.gateway.arrivals))
         sending.take(report(2, 120, 1, 120))
         assert wait_until(lambda: usages(sending) == ["PT1M", "PT2M"], 5)
+
+
+@pytest.mark.parametrize(("busy", "most"), [(True, SENDERS_WHILE_BUSY), (False, 3 * SENDERS_WHILE_BUSY)])
+def test_while_devices_wait_for_the_store_little_is_sent_at_once(sending: Sending, busy: bool, most: int) -> None:
+    names = [f"vacuum{number}" for number in range(10, 10 + most * 2)]
+    sending.describe(*names)
+    for name in names:
+        sending.take(report(1, 60, 1, 60), device=name)
+    sending.gateway.outage = Fault(202, delay_s=30.0)
+    sending.start(busy)
+    assert wait_until(lambda: len(sending.gateway.arrivals) >= most)
+    time.sleep(0.3)
+    assert (len(sending.gateway.arrivals) == most) is busy
+    sending.stop()
 
 
 def test_increments_are_what_was_added_since_the_last_one(store_url: str, gateway: Gateway) -> None:

@@ -16,9 +16,10 @@ from tools.relay.store.stores_for_tests import Cluster
 
 @click.command()
 @click.option("--seconds", default=120.0, show_default=True, help="How long to go on killing.")
+@click.option("--every", default=3.0, show_default=True, help="Seconds from one kill to the next, on average.")
 @click.option("--devices", default=30, show_default=True, help="A multiple of three.")
 @click.option("--seed", type=int, help="Of what is killed when; drawn if not given.")
-def main(seconds: float, devices: int, seed: int | None) -> None:
+def main(seconds: float, every: float, devices: int, seed: int | None) -> None:
     """Three NATS servers, a PostgreSQL, three relays, a swarm; kill -9 of one of them every few seconds."""
     seed = int(time.time()) if seed is None else seed
     try:
@@ -27,7 +28,9 @@ def main(seconds: float, devices: int, seed: int | None) -> None:
         sys.exit(f"wearmeter: {error}")
     try:
         with tempfile.TemporaryDirectory() as folder, Servers(Path(folder)) as servers:
-            account = storm(Path(folder), database.url(), servers, seconds, seed, devices)
+            account = storm(
+                Path(folder), database.url(), servers, seconds, seed, devices, (every / 2, every * 3 / 2)
+            )  # fmt: skip
     except Missing as error:
         sys.exit(f"wearmeter: {error}")
     finally:

@@ -29,6 +29,8 @@ from tools.relay.supervisor import Health, Supervisor
 
 STUCK_S = 60.0
 """A turn of the thread that stores takes no longer."""
+BUSY = 50
+"""Messages received and not yet stored. While one relay keeps up there are fewer: it stores 1,000 a second and more."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Relay:
         self.delivery: Delivery | None = None
         routes = routes_for(self.settings, self.store, self.clock)
         if self.settings.deliver and routes is not None:
-            self.delivery = Delivery(self.settings, self.store, routes, self._stopping)
+            self.delivery = Delivery(self.settings, self.store, routes, self._stopping, self._is_busy)
         wake = self.delivery.wake if self.delivery is not None else lambda: None
         self._worker = Worker(
             self.store, self.fleet, self.mqtt, self._arrivals, self.clock, self.settings.command_resend_s,
@@ -114,6 +116,10 @@ class Relay:
         away = [] if self.mqtt.connected else ["no broker"]
         away += [] if self._worker.answered else ["the store does not answer"]
         return Health(not failing, not failing and not away, failing + away)
+
+    def _is_busy(self) -> bool:
+        """Return whether devices wait for the store."""
+        return self._arrivals.unfinished_tasks >= BUSY
 
     def idle(self) -> bool:
         """Return whether everything that arrived is stored and nothing is queued to the gateway (if there is one)."""

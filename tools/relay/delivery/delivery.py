@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,17 +28,26 @@ POLL_S = 0.25
 FORGET_EVERY_S = 60.0
 STOP_S = 2.0
 MAX_PAUSE_S = 5.0
+SENDERS_WHILE_BUSY, GATHER_WHILE_BUSY_S = 32, 0.25
 
 
 class Delivery:
-    """Sends until `stopping` is set; `run` is the body of its thread."""
+    """Sends until `stopping` is set; `run` is the body of its thread.
 
-    def __init__(self, settings: Settings, store: Store, routes: Routes, stopping: threading.Event) -> None:
+    While `busy()`, devices wait for their acknowledgments, and each lane sends little: Alexa can wait, and a queue of a
+    million events takes hours in any case.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, routes: Routes, stopping: threading.Event,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.store = store
         self.routes = routes
         self.lanes: dict[str, Lane] = {}
         self._stopping = stopping
+        self._busy = busy
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settled: list[tuple[Settled, asyncio.Future[bool]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,9 +92,7 @@ class Delivery:
                 for lane in self.lanes.values():
                     lane.closing = True
             self._woken.clear()
-            rooms = {
-                name: 0 if self._stopping.is_set() else lane.room(loop.time()) for name, lane in self.lanes.items()
-            }
+            rooms = {name: self._room(lane, loop.time()) for name, lane in self.lanes.items()}
             settled, self._settled = self._settled, []
             until = loop.time() + self.settings.lease_s
             try:
@@ -105,13 +113,18 @@ class Delivery:
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
             await self._pause()
 
+    def _room(self, lane: Lane, now: float) -> int:
+        if self._stopping.is_set():
+            return 0
+        return lane.room(now, min(self.settings.senders, SENDERS_WHILE_BUSY) if self._busy() else self.settings.senders)
+
     async def _pause(self) -> None:
         """Wait for news, and then for what comes with it: a commit costs the same for one event as for a hundred."""
         try:
             await asyncio.wait_for(self._woken.wait(), POLL_S)
         except asyncio.TimeoutError:
             return
-        await asyncio.sleep(GATHER_S)
+        await asyncio.sleep(GATHER_WHILE_BUSY_S if self._busy() else GATHER_S)
 
     def _start(self, leased: Leased, until: float) -> None:
         task = asyncio.create_task(self.lanes[leased.route].serve(leased, until))

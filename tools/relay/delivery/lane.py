@@ -77,11 +77,11 @@ class Lane:
         """Whether it fails, and is only tried now and then."""
         return not self.breaker.closed
 
-    def room(self, now: float) -> int:
-        """Return how many endpoints more it can serve now."""
+    def room(self, now: float, senders: int) -> int:
+        """Return how many endpoints more it can serve now, if it serves as many as `senders` at once."""
         if not self.breaker.closed:
             return int(self.breaker.probing(now) and not self.active)
-        return max(0, min(self.settings.senders - self.active, self.pace.room(now, LEASE_AHEAD_S)))
+        return max(0, min(senders - self.active, self.pace.room(now, LEASE_AHEAD_S)))
 
     async def serve(self, leased: Leased, until: float) -> None:
         """Send what is leased, until the loop's time `until`, and give the endpoint back."""

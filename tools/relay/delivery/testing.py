@@ -39,11 +39,11 @@ class Sending:
         """A device has said so."""
         self.store.accept([(device, payload, wire.decode_up(payload)) for payload in payloads])
 
-    def start(self) -> Sending:
+    def start(self, busy: bool = False) -> Sending:
         routes = routes_for(self.settings, self.store, self.clock)
         assert routes is not None
         self._stopping = threading.Event()
-        self.delivery = Delivery(self.settings, self.store, routes, self._stopping)
+        self.delivery = Delivery(self.settings, self.store, routes, self._stopping, lambda: busy)
         self._thread = threading.Thread(target=self.delivery.run, daemon=True)
         self._thread.start()
         return self
