@@ -34,7 +34,6 @@ WANTED = (
     Package("chromium", "chromium", "tests of the relay's pages in a real browser"),
     Package("openjdk-17-jre-headless", "java", "checks of the protocol's specification"),
     Package("nats-server", "nats-server", "tests of the relay on a JetStream cluster"),
-    Package("prometheus", "promtool", "the check of the relay's alert rules"),
 )
 
 
