@@ -74,8 +74,16 @@ def test_a_newer_relays_state_is_left_alone_and_its_device_to_the_newer_relay(st
 
 @pytest.mark.parametrize(
     "change",
-    [lambda fields: {"contiguous": 1, "surprise": 2}, lambda fields: fields[:3], lambda _: [], lambda _: 7],
-    ids=["fields by name", "too few", "empty", "a number"],
+    [
+        lambda fields: {"contiguous": 1, "surprise": 2},
+        lambda fields: fields[:3],
+        lambda _: [],
+        lambda _: 7,
+        lambda fields: [fields[0], "1", *fields[2:]],
+        lambda fields: [*fields[:4], [[1]], *fields[5:]],
+        lambda fields: [*fields[:4], [[1, "x", *fields[4][0][2:]]], *fields[5:]],
+    ],
+    ids=["fields by name", "too few", "empty", "a number", "text for a number", "a bare part", "text in a part"],
 )
 def test_a_damaged_state_sets_its_devices_messages_aside_and_no_others(
     store: Store, change: Callable[[list[Any]], Any]

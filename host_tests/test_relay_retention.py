@@ -95,6 +95,17 @@ def test_what_is_young_enough_stays_as_it_came(store: Store, clock: Clock) -> No
     assert (store.count(schema.messages), store.count(schema.history)) == (4, 0)
 
 
+def test_a_message_that_cannot_be_read_any_more_keeps_no_other(store: Store, clock: Clock) -> None:
+    live(store, clock, 0, 2)
+    with store.begin() as connection:
+        connection.execute(schema.messages.update().where(schema.messages.c.sequence == 2).values(payload=b"\xff"))
+    clock.now_s = NOW_S + 130 * DAY_S
+    assert expire(store) == 4
+    assert [(row.day, row.used_s) for row in store.rows(schema.history)] == [
+        (NOW_S // DAY_S, 60), (NOW_S // DAY_S + 1, 240),
+    ]  # fmt: skip
+
+
 def test_an_old_message_that_comes_again_tells_nothing_new(store: Store, clock: Clock) -> None:
     live(store, clock, 0, 3)
     clock.now_s = NOW_S + 130 * DAY_S

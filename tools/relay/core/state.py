@@ -164,6 +164,7 @@ def load(text: str) -> Epoch:
     fields = _fields(text)
     try:
         _, contiguous, ahead, heard_s, parts, doubts, born_s = fields
+        _require_numbers(contiguous, heard_s, born_s, *(number for run in ahead for number in run))
         return Epoch(
             contiguous,
             [(first, last, since) for first, last, since in ahead],
@@ -172,11 +173,17 @@ def load(text: str) -> Epoch:
             [Doubt(since_s, [(id, generation, total) for id, generation, total in said]) for since_s, said in doubts],
             born_s,
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise Damaged(f"stored state cannot be read: {error}") from error
 
 
+def _require_numbers(*values: Any) -> None:
+    if not set(map(type, values)) <= {int, type(None)}:
+        raise TypeError("a number is something else")
+
+
 def _part(fields: list[Any]) -> Part:
+    _require_numbers(*fields[:-1])
     part = Part(*fields[:-1])
     part.pending = [Fact(*fact) for fact in fields[-1]]
     return part

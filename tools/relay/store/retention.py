@@ -1,8 +1,8 @@
 """How long messages are kept: `keep_messages_s`. Of older ones a point a day of each part remains, for ever.
 
 On PostgreSQL `messages` has a partition for each month of arrival, made before the month begins; a month that is over
-for long enough is condensed into `history` and dropped, which costs the same for a thousand rows as for a billion. What
-is in none of them (`messages_rest`), and all of SQLite's, is deleted a few rows at a time.
+for long enough is condensed into `history` and dropped whole, so that nothing need be vacuumed. What is in none of them
+(`messages_rest`), and all of SQLite's, is deleted a few rows at a time.
 """
 
 from __future__ import annotations
@@ -90,8 +90,11 @@ def _condense(connection: Connection, rows: Iterable[Any]) -> None:
     """Keep of each part and day the last point, and every moment at which a part was fitted."""
     points: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for row in rows:
-        message = wire.decode_up(bytes(row.payload)) if not row.late else None
-        if isinstance(message, (wire.Report, wire.Replacement)):
+        try:
+            message = wire.decode_up(bytes(row.payload))
+        except wire.Refused:  # damaged, or of another version: no reason to keep it, or the others, for ever
+            continue
+        if not row.late and isinstance(message, (wire.Report, wire.Replacement)):
             for consumable, known in wear.history([(message, row.sample_s, bool(row.estimated))]).items():
                 for point in known:
                     day = point.utc_s // wear.DAY_S
