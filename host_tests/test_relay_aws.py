@@ -27,7 +27,7 @@ from tools.relay.core import wire
 from tools.relay.settings import Settings
 from tools.relay.store import schema
 from tools.relay.store.store import Store
-from tools.relay.testing import ABOUT, EPOCH, NOW_S, report
+from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, report
 from tools.setup import relay_package
 
 pytest_plugins = ["tools.relay.store.stores_for_tests"]
@@ -147,6 +147,68 @@ def test_the_functions_by_their_names_use_the_environment(
     assert [record["body"] for record in taken(sqs, due)["Records"]] == ["vacuum1"]
 
 
+def test_with_a_key_what_nobody_owns_is_not_queued(
+    queues: tuple[Any, str, str], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_STORE", store_url)
+    monkeypatch.setenv("RELAY_KEY", Fernet.generate_key().decode())
+    for cached in (handler._store, handler._intake):
+        cached.cache_clear()
+    assert handler.intake(event(body("up", report(1, 60, 1, 60))), None) == {"batchItemFailures": []}
+    store = handler._store()[1]
+    assert (store.count(schema.messages), store.count(schema.queue)) == (1, 0)
+    store.close()
+
+
+def test_what_time_alone_brings_happens_each_minute(store_url: str) -> None:
+    """A missing replacement is inferred, a command is sent again, a delivery whose wake was lost is woken."""
+    clock = Clock()
+    store = Store(store_url, clock)
+    published: list[list[Any]] = []
+    woken: list[str] = []
+    intake = Intake(
+        Settings(), store, lambda topic, payload: published.append(cbor2.loads(payload)), woken.append, clock
+    )
+    said = [body("status", STATUS), body("up", report(1, 60, 1, 60)), body("up", report(3, 90, 2, 5))]
+    intake.handler(event(body("about", wire.encode(ABOUT)), *said))
+    store.add_command("vacuum1", wire.REPORT_NOW, [])
+    del woken[:], published[:]
+    intake.tend()
+    assert (store.count(schema.queue), woken, [message[1] for message in published]) == (1, ["vacuum1"], [wire.COMMAND])
+    clock.now_s += 3600
+    intake.tend()
+    assert [(row.name, row.inferred) for row in store.rows(schema.queue)][1:] == [
+        ("InventoryReplaced", True), ("InventoryConsumed", False),
+    ]  # fmt: skip
+    assert woken == ["vacuum1", "vacuum1"] and len(published) == 2
+    store.close()
+
+
+def test_the_function_of_the_schedule_makes_the_coming_months_and_condenses_what_is_old(
+    queues: tuple[Any, str, str], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_STORE", store_url)
+    for cached in (handler._store, handler._intake):
+        cached.cache_clear()
+    store = handler._store()[1]
+    store.clock = lambda: NOW_S
+    handler.intake(event(body("up", report(1, 60, 1, 60))), None)
+    store.clock = lambda: NOW_S + 300 * 86400
+    handler.tend({}, None)
+    assert (store.count(schema.messages), store.count(schema.history)) == (0, 1)
+    store.close()
+
+
+def test_every_function_sees_the_same_store_and_key() -> None:
+    from cfnlint.decode import decode
+
+    template, _ = decode(str(AWS / "template.yaml"))
+    resources = template["Resources"].values()
+    functions = [one["Properties"] for one in resources if one["Type"] == "AWS::Lambda::Function"]
+    for name in ("RELAY_STORE", "RELAY_KEY"):
+        assert len({str(one["Environment"]["Variables"].get(name)) for one in functions}) == 1
+
+
 def test_the_linter_of_aws_has_nothing_to_say_about_the_template() -> None:
     from cfnlint import lint_file
 
@@ -157,7 +219,7 @@ def test_the_functions_of_the_template_are_there() -> None:
     from cfnlint.decode import decode
 
     template, _ = decode(str(AWS / "template.yaml"))
-    for name in ("Intake", "Deliver", "Skill"):
+    for name in ("Intake", "Tend", "Deliver", "Skill"):
         module, _, function = template["Resources"][name]["Properties"]["Handler"].rpartition(".")
         assert callable(getattr(__import__(module, fromlist=[function]), function))
 

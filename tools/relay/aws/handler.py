@@ -1,4 +1,5 @@
-"""The functions: `intake` stores what devices say and answers, `deliver` sends what is queued to Alexa.
+"""The functions: `intake` stores what devices say and answers, `deliver` sends what is queued to Alexa, `tend` does
+each minute what time alone brings.
 
     device ──MQTT──> IoT Core ──rule──> SQS ──> intake ──> PostgreSQL
                          └<── publish ───────────┘ └──> SQS FIFO, grouped by device ──> deliver ──> Alexa
@@ -29,11 +30,14 @@ from tools.relay.intake.edge import Arrival
 from tools.relay.intake.worker import Stopping, Worker
 from tools.relay.settings import Clock, Settings, load
 from tools.relay.store import schema
+from tools.relay.store.retention import Retention
 from tools.relay.store.store import Store
 
 log = logs.logger(__name__)
 DELIVER_S = 20.0  # of one call; what then still waits comes again with the queue's visibility timeout
 POLL_S = 0.05
+WAKES = 1000  # of one minute
+RETAIN_S = 20.0
 
 
 class Publisher:
@@ -64,6 +68,7 @@ class Intake:
         clock: Clock = time.time,
     ) -> None:  # fmt: skip
         self._root = settings.topic_root
+        self._store = store
         self._wake = wake
         self._arrivals: queue.Queue[Arrival] = queue.Queue()
         # Stopping from the start: where the database is away the function fails at once, and SQS tries again.
@@ -96,6 +101,14 @@ class Intake:
         for device in sorted({arrival.device for arrival in arrivals if arrival.kind in ("up", "about")}):
             self._wake(device)
         return failed(strange)
+
+    def tend(self) -> None:
+        """End waits, send commands again, and wake the delivery of whatever is due: a wake may have been lost."""
+        self._worker.tend()
+        with self._store.begin() as connection:
+            names = self._store.outbox.due(connection, WAKES)
+        for device in names:
+            self._wake(device)
 
 
 class Deliverer:
@@ -157,6 +170,13 @@ def _intake() -> Intake:
 def intake(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The function behind the rule's queue."""
     return _intake().handler(event, context)
+
+
+def tend(event: dict[str, Any], context: Any) -> None:
+    """The function that a schedule calls."""
+    settings, store = _store()
+    _intake().tend()
+    Retention(store, settings.keep_messages_s, threading.Event()).turn(RETAIN_S)
 
 
 def deliver(event: dict[str, Any], context: Any) -> dict[str, Any]:

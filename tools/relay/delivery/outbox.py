@@ -128,6 +128,13 @@ class Outbox:
         run(connection, """UPDATE endpoints SET due_s = {now} WHERE due_s > {now} AND NOT leased
             AND device IN (SELECT device FROM devices WHERE customer = :customer)""", customer=customer)  # fmt: skip
 
+    def due(self, connection: Connection, most: int) -> list[str]:
+        """Return devices of which something could be sent now, the longest waiting first."""
+        found = run(
+            connection, "SELECT device FROM endpoints WHERE due_s <= {now} ORDER BY due_s LIMIT :most", most=most
+        )
+        return [row.device for row in found]
+
     def forget(self, connection: Connection, kept_s: float, most: int = 1000) -> int:
         """Delete what was sent or void for longer than `kept_s`. Returns how many rows that were, at most `most`."""
         return int(run(connection, """DELETE FROM queue WHERE id IN (SELECT id FROM queue

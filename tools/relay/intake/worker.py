@@ -73,6 +73,11 @@ class Worker:
             except Stopping:
                 return
 
+    def tend(self) -> None:
+        """Do at once what time alone brings: send commands again, end waits. For who has no thread to `run` in."""
+        self._persist(lambda: self._send_commands(None))
+        self._persist(self.store.end_waits)
+
     def _take(self) -> list[Arrival]:
         """Return what has arrived, in order; [] after a short wait."""
         arrivals: list[Arrival] = []

@@ -8,6 +8,7 @@ for long enough is condensed into `history` and dropped whole, so that nothing n
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,7 +33,7 @@ _COLUMNS = ("device", "epoch", "consumable", "generation", "fitted", "day", "utc
 
 
 class Retention:
-    """`run` works until `stopping` is set, every EVERY_S."""
+    """`run` works until `stopping` is set, every EVERY_S; `turn` does once what there is to do."""
 
     def __init__(self, store: Store, keep_s: float, stopping: threading.Event) -> None:
         self._store = store
@@ -42,13 +43,18 @@ class Retention:
     def run(self) -> None:
         while not self._stopping.is_set():
             try:
-                with self._store.begin() as connection:
-                    months.prepare(connection, self._store.clock())
-                while self.expire() and not self._stopping.wait(PAUSE_S):
-                    pass
+                self.turn()
             except OperationalError as error:
                 log.warning("the store does not answer", error=str(error.orig))
             self._stopping.wait(EVERY_S)
+
+    def turn(self, most_s: float = float("inf")) -> None:
+        """Make the coming months, and condense what is too old, for so long at most."""
+        until = time.monotonic() + most_s
+        with self._store.begin() as connection:
+            months.prepare(connection, self._store.clock())
+        while self.expire() and time.monotonic() < until and not self._stopping.wait(PAUSE_S):
+            pass
 
     def expire(self) -> bool:
         """Condense some of what is too old. Returns whether there was any."""
