@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from tools.alexa_gateway.gateway import Fault, Gateway
 from tools.relay.core import wire
 from tools.relay.delivery.delivery import SENDERS_WHILE_BUSY
+from tools.relay.delivery.leases import Leased, Result, Settled
 from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, VOID
 from tools.relay.delivery.testing import Sending
 from tools.relay.store import schema
@@ -350,6 +351,26 @@ def test_after_a_crash_between_the_answer_and_its_note_the_same_event_is_sent_ag
     sending.store.close()
     assert time.monotonic() - began > 1.0
     assert gateway.accepted[0]["event"]["header"]["messageId"] == crashed.rows[0].message_id
+
+
+def test_who_comes_back_with_an_older_lease_changes_nothing(store_url: str, gateway: Gateway) -> None:
+    sending = Sending(store_url, gateway)
+    sending.take(report(1, 100, 1, 100))
+
+    def lease() -> Leased:
+        with sending.store.begin() as connection:
+            (leased,) = sending.store.leases.lease(connection, {"all": 1}, 0.1)
+        time.sleep(0.2)
+        return leased
+
+    def settle(leased: Leased) -> set[str]:
+        with sending.store.begin() as connection:
+            return sending.store.leases.settle(connection, [Settled(leased, [Result(leased.rows[0], SENT)], 0.0)])
+
+    first, second = lease(), lease()
+    assert settle(first) == {"vacuum1"} and (sending.count(SENT), sending.count(QUEUED)) == (0, 1)
+    assert settle(second) == set() and (sending.count(SENT), sending.count(QUEUED)) == (1, 0)
+    sending.store.close()
 
 
 def test_a_consumable_that_a_new_firmware_no_longer_has_is_a_dead_letter(sending: Sending) -> None:

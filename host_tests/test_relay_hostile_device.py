@@ -132,6 +132,10 @@ AFTER_A_GAP = replace(PLAIN, ahead=1000, generations=1, used_more_s=-360_000)
 
 
 @settings(max_examples=400)
+@example(1, False, [(replace(PLAIN, ahead=4294967295), 0)])
+@example(1, False, [(replace(PLAIN, kind="replacement", ahead=n, generations=n, off_s=3 * DAY_S), 0) for n in (1, 2)])
+@example(1, True, [(replace(PLAIN, generations=9), 0)])
+@example(1, False, [(replace(PLAIN, more_s=2 * DAY_S), 0), (replace(PLAIN, ahead=2, more_s=2 * DAY_S), 3600)])
 @example(1, False, [(AFTER_A_GAP, 0), (replace(PLAIN, ahead=2, used_more_s=86_409), 0)])
 @example(1, False, [(AFTER_A_GAP, 0), (replace(PLAIN, ahead=2, more_s=900_000), 0)])
 @example(1, False, [(replace(PLAIN, used_more_s=seconds), 0) for seconds in range(1, 11)])

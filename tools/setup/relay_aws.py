@@ -6,12 +6,11 @@ The packages are those of tools/relay/requirements.txt, by their hashes, for Lam
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tools.setup.relay_package import OUT, ROOT, PackageError, build
+from tools.setup.relay_package import OUT, ROOT, PackageError, build, pip
 
 NAME = "wearmeter-relay-lambda"
 PYTHON = "3.12"  # `Runtime` in template.yaml
@@ -24,18 +23,12 @@ def pack(out: Path = OUT) -> Path:
         wheel = build(Path(folder, "wheel"))
         contents = Path(folder, "contents")
         target = ["--target", str(contents), "--python-version", PYTHON, "--only-binary", ":all:"]
-        target += ["--no-compile", "--disable-pip-version-check"]
-        target += ["--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64"]
+        target += ["--no-compile", "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64"]
         for wanted in (
             ["--require-hashes", "-r", str(ROOT / "tools/relay/requirements.txt")],
             ["--no-deps", str(wheel)],
         ):
-            made = subprocess.run(
-                [sys.executable, "-m", "pip", "install", "--quiet", *target, *wanted],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            )  # fmt: skip
-            if made.returncode:
-                raise PackageError((made.stdout.strip().splitlines() or ["pip gave no reason"])[-1])
+            pip("install", *target, *wanted)
         size = sum(file.stat().st_size for file in contents.rglob("*") if file.is_file())
         if size > MOST_BYTES:
             raise PackageError(f"{size} bytes are more than Lambda takes ({MOST_BYTES})")

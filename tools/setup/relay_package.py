@@ -30,16 +30,20 @@ def build(out: Path = OUT) -> Path:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, target)
-        made = subprocess.run(
-            [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
-             "--disable-pip-version-check", "--wheel-dir", f"{folder}/dist", folder],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
-        if made.returncode:
-            raise PackageError((made.stdout.strip().splitlines() or ["pip gave no reason"])[-1])
+        pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", f"{folder}/dist", folder)
         (wheel,) = Path(folder, "dist").glob("*.whl")
         out.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy(wheel, out))
+
+
+def pip(*arguments: str) -> None:
+    """Run this Python's pip. Raises PackageError with the last line of what it says."""
+    made = subprocess.run(
+        [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        raise PackageError((made.stdout.strip().splitlines() or ["pip gave no reason"])[-1])
 
 
 def main() -> int:
