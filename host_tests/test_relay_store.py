@@ -199,3 +199,22 @@ def test_the_audit_log_keeps_who_did_what(store: Store, clock: Clock) -> None:
     assert (line.at_s, line.who, line.action, line.device, line.detail) == (
         NOW_S, "cli:" + "x" * 60, "replay", "vacuum1", "the gateway was down",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("SELECT faults, count(*) FROM devices WHERE faults <> 0 GROUP BY faults", "ix_devices_faulty"),
+        ("SELECT number FROM commands WHERE result IS NULL ORDER BY number LIMIT 100", "ix_commands_open"),
+        ("SELECT device FROM epochs WHERE gap_since_s <= 5 ORDER BY gap_since_s LIMIT 200", "ix_epochs_gap_since_s"),
+        ("SELECT device FROM endpoints WHERE route = 'all' AND due_s <= 5 ORDER BY due_s LIMIT 8", "ix_endpoints_due"),
+    ],
+)
+def test_what_is_due_is_found_by_an_index_of_what_is_due_alone(store: Store, wanted: str, index: str) -> None:
+    with store.begin() as connection:
+        if store.is_sqlite:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {wanted}").all()
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            plan = connection.exec_driver_sql(f"EXPLAIN {wanted}").all()
+    assert index in str(plan)

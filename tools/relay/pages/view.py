@@ -10,7 +10,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import cbor2
-from sqlalchemy import Connection, Row, Select, case, create_engine, event, func, literal, literal_column, select, true
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    case,
+    create_engine,
+    event,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+)
 
 from tools.relay.core import names, wear, wire
 from tools.relay.delivery.outbox import DEAD, QUEUED, SENT, SENT_COUNTER
@@ -78,12 +90,19 @@ class View:
         with self._look() as connection:
             silent = self.clock() - SILENT_S
             are_online = devices.c.online & (devices.c.last_seen_s >= silent)
-            conditions = (are_online, devices.c.last_seen_s < silent, devices.c.faults != 0)
+            conditions = (are_online, devices.c.last_seen_s < silent)
             sums = [func.count(), *(func.coalesce(func.sum(case((found, 1), else_=0)), 0) for found in conditions)]
-            total, online, quiet, faulty = connection.execute(select(*sums)).one()
-            kinds = select(devices.c.faults, func.count()).where(devices.c.faults != 0).group_by(devices.c.faults)
+            total, online, quiet = connection.execute(select(*sums)).one()
+            # Written out, so that SQLite sees that the index of those rows will do.
+            kinds = (
+                select(devices.c.faults, func.count())
+                .where(devices.c.faults != literal_column("0"))
+                .group_by(devices.c.faults)
+            )
             by_name: dict[str, int] = {}
+            faulty = 0
             for bits, count in connection.execute(kinds):
+                faulty += count
                 for name in names.faults(bits):
                     by_name[name] = by_name.get(name, 0) + count
             counted = {row.name: row.value for row in connection.execute(select(counters))}

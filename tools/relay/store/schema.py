@@ -51,8 +51,6 @@ customers = Table(
     Column("lease_until_s", Float, nullable=False),  # one refresh at a time
 )  # fmt: skip
 
-_GAP = text("gap_since_s IS NOT NULL")
-
 devices = Table(
     "devices", metadata,
     Column("device", String(32), primary_key=True),
@@ -78,6 +76,7 @@ devices = Table(
     Column("claim", String(64), unique=True),  # SHA-256 of the code on the label
     Column("customer", String(256), ForeignKey("customers.customer"), index=True),
     Column("told", Text),  # the endpoint as the customer's Alexa has accepted it
+    Index("ix_devices_faulty", "faults", **_where("faults <> 0")),
 )  # fmt: skip
 
 epochs = Table(
@@ -87,7 +86,7 @@ epochs = Table(
     Column("first_seen_s", BigInteger, nullable=False),
     Column("state", Text, nullable=False),  # see core/state.py
     Column("gap_since_s", BigInteger),  # when the oldest gap in the sequence was noticed, NULL without a gap
-    Index("ix_epochs_gap_since_s", "gap_since_s", sqlite_where=_GAP, postgresql_where=_GAP),
+    Index("ix_epochs_gap_since_s", "gap_since_s", **_where("gap_since_s IS NOT NULL")),
 )  # fmt: skip
 
 messages = Table(  # by month of `received_s` on PostgreSQL; retention.py says how long they are kept
@@ -192,6 +191,7 @@ commands = Table(
     Column("sent_s", Float),
     Column("result", Integer),  # NULL until the device has answered
     Column("answered_s", BigInteger),
+    Index("ix_commands_open", "number", **_where("result IS NULL")),
 )  # fmt: skip
 
 replenishment = Table(
