@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
@@ -21,6 +22,10 @@ from moto import mock_aws
 from packaging.markers import Marker
 
 from tools.alexa_gateway.gateway import Gateway
+from tools.alexa_gateway.lwa import Lwa
+from tools.relay.accounts.accounts import Accounts
+from tools.relay.accounts.claims import Claims
+from tools.relay.accounts.owners import owners_only
 from tools.relay.aws import handler
 from tools.relay.aws.handler import Deliverer, Intake
 from tools.relay.core import wire
@@ -145,6 +150,31 @@ def test_the_functions_by_their_names_use_the_environment(
     handler._store()[1].close()
     assert found == {"batchItemFailures": []}
     assert [record["body"] for record in taken(sqs, due)["Records"]] == ["vacuum1"]
+
+
+def test_an_owner_is_told_through_the_two_queues_with_the_owners_token(store_url: str) -> None:
+    gateway = Gateway(lwa=Lwa())
+    url = gateway.start()
+    assert gateway.lwa is not None
+    settings = Settings(
+        store=store_url, key=Fernet.generate_key().decode(), gateway=url, lwa=url, lwa_client_id="client",
+        lwa_client_secret="secret",
+    )  # fmt: skip
+    store = Store(store_url, time.time, owners_only=owners_only(settings))
+    woken: list[str] = []
+    intake = Intake(settings, store, lambda topic, payload: None, woken.append)
+    said = report(1, 60, 1, 60, at=int(time.time()))
+    intake.handler(event(body("about", wire.encode(ABOUT)), body("up", said)))
+    assert store.count(schema.queue) == 0
+    Accounts(settings, store, time.time).accept_grant(gateway.lwa.code("anna"), gateway.lwa.user_token("anna"))
+    claims = Claims(store)
+    claims.claim("anna", claims.new_code("vacuum1"), "NA")
+    intake.tend()
+    assert woken[-1] == "vacuum1" and Deliverer(settings, store).handler(event("vacuum1")) == {"batchItemFailures": []}
+    gateway.stop()
+    store.close()
+    names = [message["event"]["header"]["name"] for message in gateway.accepted]
+    assert names == ["AddOrUpdateReport", "InventoryConsumed"]
 
 
 def test_with_a_key_what_nobody_owns_is_not_queued(
