@@ -169,6 +169,7 @@ class Link:
         self._sockets.begin(_EXCHANGE_MS)
         try:
             action(*arguments)
+            self._sockets.last.flush()
         except Exception as error:
             self._lost(_reason_of(error), error)
             return False

@@ -8,6 +8,9 @@
 umqtt.simple looks `socket` up in its globals at each call, in all versions from 1.3.4 to 1.8.0. The real socket
 underneath is always non-blocking, from its connect on, and every wait is a rest under the deadline of the whole
 operation: neither a silent peer nor one that trickles a byte a second can hold it up, and callbacks run meanwhile.
+
+umqtt.simple writes a message in up to twelve pieces. Here they go out as one, before the next read or at `flush`: each
+would be a TLS record of its own, 29 bytes more on the wire and half a millisecond in which no callback runs.
 """
 
 import errno
@@ -22,6 +25,8 @@ _MAX_SKIP = const(16384)
 # umqtt.simple reads a length byte by byte for as long as the peer says that there is more: four is what MQTT allows,
 # and no dialogue of ours has more single bytes in a row.
 _MAX_SINGLES = const(12)
+# A longer piece, an `about`, goes out by itself.
+_MOST_HELD = const(256)
 # What a non-blocking connect says: EINPROGRESS of the PC and of lwIP, and EALREADY.
 _BUSY = (errno.EINPROGRESS, 115, 119, 118, 114)
 
@@ -35,6 +40,7 @@ class BoundedSocket:
         self._poller = sockets.poll()
         self._wait = True
         self._heard = False
+        self._held = bytearray()
 
     def settimeout(self, seconds):
         """Ignored: the deadline of the operation rules."""
@@ -86,6 +92,7 @@ class BoundedSocket:
     def read(self, count):
         """Return `count` bytes, fewer only at the end of the connection and of an overlong read, or None where
         `setblocking(False)` forbids to wait and there is nothing."""
+        self.flush()
         sockets = self._sockets
         sockets.singles = sockets.singles + 1 if count == 1 else 0
         if not 0 <= count <= _MAX_SKIP or sockets.singles > _MAX_SINGLES:
@@ -108,21 +115,40 @@ class BoundedSocket:
         return data
 
     def write(self, data, count=None):
-        """Write all of `data` (its first `count` bytes) and return the number of bytes."""
+        """Take all of `data` (its first `count` bytes) and return the number of bytes; see `flush`."""
         view = memoryview(data)
         if count is not None:
             view = view[:count]
-        total = len(view)
+        if len(self._held) + len(view) > _MOST_HELD:
+            self.flush()
+        if len(view) > _MOST_HELD:
+            self._send(view)
+        else:
+            self._held.extend(view)
+        return len(view)
+
+    def flush(self):
+        """Write what `write` has taken."""
+        if self._held:
+            held, self._held = self._held, bytearray()
+            self._send(memoryview(held))
+
+    def _send(self, view):
         while view:
             done = self._do(self._stream.write, view)
             if done:
                 view = view[done:]
             else:
                 self._await(select.POLLOUT)
-        return total
 
     def close(self):
-        """Close without waiting."""
+        """Close without waiting: what is held, a DISCONNECT, goes out if it can at once."""
+        held, self._held = self._held, bytearray()
+        try:
+            if held:
+                self._stream.write(held)
+        except OSError:
+            pass  # It is gone already.
         self._stream.close()
         if self._stream is not self._raw:
             self._raw.close()
@@ -142,7 +168,7 @@ class Sockets:
         self.deadline = deadline
         self.secure = secure
         self.singles = 0
-        self.last = None  # the newest socket, for those who ask whether it is readable
+        self.last = None  # the newest socket, for those who flush it and ask whether it is readable
 
     def begin(self, allowed_ms):
         """Begin an operation of umqtt's that must be done in `allowed_ms` milliseconds."""
