@@ -100,17 +100,9 @@ def chosen():
     return slot if slot in SLOTS else ""
 
 
-def watch(board):
-    """Begin to watch the motors, before the rest is imported; None where nobody knows which."""
-    import wm_first  # type: ignore[import-not-found]
-
-    try:
-        return wm_first.begin(board)
-    except wm_first.NoProduct:
-        return None
-
-
 def main():
+    """Start the firmware. Returns what runs it, None where the prompt is left to a maker; what has started it is no
+    longer held by anybody then."""
     first = chosen()
     path = list(sys.path)
     why = ""
@@ -123,8 +115,10 @@ def main():
                 sys.path[:] = ["/fw"] + path + ["/fw/lib"]
             import board
 
+            from wm_first import watch  # type: ignore[import-not-found]
+
             early = watch(board)
-            from wm_count import run  # type: ignore[import-not-found]
+            from wm_start import start  # type: ignore[import-not-found]
         except Exception as error:
             wrong = repr(error)
             for name in list(sys.modules):
@@ -133,11 +127,18 @@ def main():
             if sys.path[0] == "/fw":
                 vfs.umount("/fw")
         if not wrong:
-            return run(board, early, slot, check, why)
+            if not start(board, early, slot, check, why):
+                return None
+            from wm_count import run  # type: ignore[import-not-found]
+
+            return run
         if first:
             why = why or "/%s: %s" % (slot, wrong)
         print("wm unusable slot=%s %s" % (slot, wrong))
     print("wm stopped no firmware")
+    return None
 
 
-main()
+run = main()
+if run:
+    run()

@@ -100,7 +100,7 @@ def test_a_firmware_that_crashes_three_times_gives_way_to_the_other_slot_which_s
     files = spoiled(tmp_path / "spoiled", STEP, IN_STEP)
     unit = deployed(tmp_path, {"fw_a": files})
     runs = unit.power(200_000, [*clean(60_000, 160_000), *press(165_000)])
-    assert reasons(runs) == ["hard", "hard", "hard", "cut"]
+    assert reasons(runs) == ["hard"] * 4 + ["cut"], "three crashes, and the start that gives the slot up"
     assert (unit.read("slot") or b"").split() == [b"fw_b", b"fw_a"]
     assert "wm slot=fw_b" in runs[-1].text and "safe=0" in runs[-1].text
     assert 99_000 <= unit.counted()[0].lifetime_ms <= 100_000
@@ -124,7 +124,7 @@ def test_where_both_slots_crash_safe_mode_leaves_out_what_crashed_and_the_rest_g
     """Rows 3 and 16: counting, button and messages go on, whatever room it is that fails at each step."""
     unit = bad(tmp_path, where, what)
     runs = unit.power(400_000, [*clean(150_000, 250_000), *press(300_000)])
-    assert reasons(runs) == ["hard"] * 6 + ["cut"]
+    assert reasons(runs) == ["hard"] * 7 + ["cut"], "the fourth gives the slot up"
     assert "safe=1" in runs[-1].text and f"wm error room={room}" in runs[-1].text
     assert 99_000 <= unit.counted()[0].lifetime_ms <= 100_000
     assert unit.counted()[0].generation == (1 if room == "panel" else 2)

@@ -206,10 +206,12 @@ def test_a_deploy_ends_safe_mode(board: RealBoard, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_crash_is_told_by_the_sources_file_and_line() -> None:
-    bundle = "wm_state"
+    bundle = "wm_count"
     lines = json.loads((firmware.BUILD / "bundles" / "lines.json").read_text())[bundle]
-    number, (path, line) = next((at, there) for at, there in lines.items() if there[0].endswith("state.py"))
-    told = f'File "{bundle}.py", line {number}, in apply\nValueError: x'
+    number, (path, line, _) = next((at, there) for at, there in lines.items() if there[2] == "apply")
+    source = (firmware.ROOT / "firmware" / path).read_text().splitlines()
+    assert "def apply(self, event)" in source[line - 1]
+    told = f'File "{bundle}.py", line {number}, in acosh\nValueError: x'
     sums = firmware.slot_files("virtual")["sums"].decode()
     assert crash.located(told, sums).splitlines()[0] == f'File "firmware/{path}", line {line}, in apply'
     assert "another build" in crash.located(told, "")
@@ -276,11 +278,11 @@ def slots_on(board: RealBoard) -> dict[str, dict[str, str]]:
 def test_a_new_firmware_that_does_not_count_is_taken_back(board: RealBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "BOOT_S", 6.0)
     real = slots.image
-    broken = b"device = None\ndef run(*arguments):\n    print('wm stopped broken')\n"
+    broken = b"def start(*arguments):\n    print('wm stopped broken')\n"
 
     def image(board: str) -> dict[str, bytes]:
-        kept = {name: data for name, data in real(board).items() if name != "wm_count.mpy"}
-        return firmware.with_sums({**kept, "wm_count.py": broken})
+        kept = {name: data for name, data in real(board).items() if name != "wm_start.mpy"}
+        return firmware.with_sums({**kept, "wm_start.py": broken})
 
     monkeypatch.setattr(slots, "image", image)
     with pytest.raises(DeviceError, match="does not count.*/fw_a, the firmware before, runs again"):

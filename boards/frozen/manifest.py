@@ -13,6 +13,14 @@ require("ssl")
 require("umqtt.simple")
 
 # The bundles and the board's module are what `make build` makes.
-for bundle in ("wm_first", "wm_state", "wm_count", "wm_start", "wm_network", "wm_names", "wm_tls", "wm_extras"):
+for bundle in (
+    "wm_first",
+    "wm_count",
+    "wm_start",
+    "wm_network",
+    "wm_names",
+    "wm_tls",
+    "wm_extras",
+):
     module(bundle + ".py", base_path="../../build/bundles", opt=2)
 module("main.py", base_path="../../firmware", opt=2)

@@ -32,11 +32,12 @@ def located(told: str, sums: str, build: Path = firmware.BUILD) -> str:
     if set(ours["sums"].decode().splitlines()[:-1]) - set(sums.splitlines()):
         return f"{told}\n(lines of another build: only a checkout of that firmware can tell their source)"
     lines = json.loads((build / "bundles" / "lines.json").read_text())
-    names = json.loads((build / "bundles" / "names.json").read_text())
 
     def place(match: re.Match[str]) -> str:
         found = lines.get(match[1], {}).get(match[2])
-        where = f'File "firmware/{found[0]}", line {found[1]}' if found else match[0].split(", in ")[0]
-        return where + (f", in {names.get(match[3], match[3])}" if match[3] else "")
+        if not found:
+            return match[0]
+        path, line, function = found
+        return f'File "firmware/{path}", line {line}' + (f", in {function}" if function else "")
 
     return PLACE.sub(place, told)

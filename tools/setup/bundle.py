@@ -17,19 +17,27 @@ PACKAGE = "wearmeter"
 FAKES = "testing.py"
 # What each bundle begins with; it takes along what its modules import at their top and an earlier one does not have.
 ROOTS = {
-    "wm_first": ["wearmeter.device.early"],
-    "wm_state": ["wearmeter.state.state"],
+    # In the order in which they are imported. wm_start is let go before the loop begins.
+    "wm_first": [
+        "wearmeter.device.early",
+        "wearmeter.device.attention",
+        "wearmeter.device.unit",
+        "wearmeter.inputs.guarded",
+        "wearmeter.inputs.level",
+        "wearmeter.flash.record",
+        "wearmeter.exchange.cbor",
+    ],
     "wm_count": [
         "wearmeter.device.run",
-        "wearmeter.device.attention",
-        "wearmeter.exchange.cbor",
+        "wearmeter.device.guard",
+        "wearmeter.device.tick",
         "wearmeter.exchange.schedule",
-        "wearmeter.inputs.level",
+        "wearmeter.panel.button",
         "wearmeter.panel.panel",
         "wearmeter.panel.light",
         "wearmeter.state.state",
     ],
-    "wm_start": ["wearmeter.device.wire_up"],
+    "wm_start": ["wearmeter.device.start"],
     "wm_network": ["wearmeter.network.online"],
     "wm_names": ["wearmeter.network.names", "wearmeter.network.ntp"],
     "wm_tls": ["wearmeter.network.tls"],
@@ -43,10 +51,13 @@ ROOTS = {
         "wearmeter.panel.pixel",
     ],
 }
+# Modules of another bundle that only the start needs: `let_go()` of that bundle forgets what they define. A bundle of
+# their own would be let go whole, but to load it takes 60 ms more until the inputs are seen.
+START_ONLY = {"wearmeter.device.early", "wearmeter.device.unit_files"}
 # Asked for at the prompt by name, see tools/deploy.
 KEPT = {
-    ("wearmeter.device.early", "begin"),
-    ("wearmeter.device.unit_files", "NoProduct"),
+    ("wearmeter.device.early", "watch"),
+    ("wearmeter.device.start", "start"),
     ("wearmeter.device.run", "device"),
     ("wearmeter.device.run", "run"),
     ("wearmeter.device.run", "resume"),
@@ -80,6 +91,7 @@ class Bundle:
     text: str
     where: dict[int, tuple[str, int]]
     modules: list[str]
+    start_only: list[str]  # names at its top
 
 
 def _read(firmware: Path) -> dict[str, Module]:
@@ -142,7 +154,8 @@ def _locals(tree: ast.AST) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.Lambda):
             found |= {inner.arg for inner in ast.walk(node) if isinstance(inner, ast.arg)}
-            found |= {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and not _loads(inner)}
+            given = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and not _loads(inner)}
+            found |= given - {name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names}
     return found
 
 
@@ -356,6 +369,7 @@ def join(firmware: Path) -> list[Bundle]:
     left = [name for name, module in modules.items() if not module.bundle and module.names]
     if left:
         raise BundleError(f"{firmware}: in no bundle: {', '.join(left)}")
+    _check_start_only(modules)
     wanted = _wanted_elsewhere(modules)
     # A name of one bundle is imported into others: it is unique in all of them.
     _rename([module for order in orders.values() for module in order], wanted)
@@ -380,4 +394,26 @@ def _emit(bundle: str, order: list[Module], modules: dict[str, Module], firmware
         for number, line in enumerate(body, 1):
             lines.append(line)
             where[len(lines)] = (str(module.path.relative_to(firmware)), number)
-    return Bundle(bundle, "\n".join(lines) + "\n", where, [module.name for module in order])
+    start_only = [name for module in order if module.name in START_ONLY for name in module.renamed.values()]
+    return Bundle(bundle, "\n".join(lines) + "\n", where, [module.name for module in order], start_only)
+
+
+def add_let_go(tree: ast.Module, names: list[str]) -> None:
+    """Add to a bundle's tree the function that forgets those of `names` that it still has at its top."""
+    there = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            there |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    found = ", ".join(name for name in names if name in there)
+    if found:
+        tree.body += ast.parse(f"def let_go():\n global {found}\n del {found}").body
+
+
+def _check_start_only(modules: dict[str, Module]) -> None:
+    for module in modules.values():
+        if module.name in START_ONLY or module.bundle == "wm_start":
+            continue
+        for node in ast.walk(module.tree):
+            for name, _, _ in _own_imports(module, modules, node):
+                if name in START_ONLY:
+                    raise BundleError(f"{module.path}: {name} is let go after the start")

@@ -3,7 +3,7 @@
     build/mpy/main.py                 verbatim: the stock boot runs main.py, never main.mpy
     build/mpy/wm_*.mpy                the bundles that firmware/wearmeter is joined into (see bundle.py)
     build/mpy/lib/umqtt/simple.mpy    for a MicroPython that has no umqtt frozen in
-    build/bundles/wm_*.py, build/bundles/lines.json       the same as text, and which line comes from where
+    build/bundles/wm_*.py, build/bundles/lines.json       the same as text, and for each line its source and function
     build/boards/NAME/board.py, board.mpy                 the module `board` of each board
 
 A slot of the device's file system (fw_a, fw_b) holds the .mpy files, its board.mpy, and `sums`: see slot_files. Only
@@ -12,6 +12,7 @@ what changed is compiled; what is no longer in firmware/ is removed.
 
 from __future__ import annotations
 
+import ast
 import binascii
 import fcntl
 import hashlib
@@ -21,7 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.setup import boards, bundle, shorten, umqtt
+from tools.setup import boards, bundle, compact, fold, inline, shorten, umqtt
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -73,11 +74,22 @@ def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str
             *sorted(boards.BOARDS.glob("*.py")),
             PROMPT,
         ]
-        names = shorten.mapping({made.name: made.text for made in bundles}, elsewhere)
+        trees = {made.name: ast.parse(made.text) for made in bundles}
+        functions = {name: _functions(tree) for name, tree in trees.items()}
+        fold.fold(trees, {name for _, name in bundle.KEPT})
+        inline.inline(trees, {name for _, name in bundle.KEPT})
+        for made in bundles:
+            bundle.add_let_go(trees[made.name], made.start_only)
+        shorten.shorten(trees, elsewhere)
         for made in bundles:
             text = build / "bundles" / f"{made.name}.py"
-            _write(text, shorten.apply(made.text, names))
-            lines[made.name] = made.where
+            compacted = compact.write(trees[made.name])
+            _write(text, "\n".join(compacted.lines) + "\n")
+            lines[made.name] = {
+                number: [*made.where[line], functions[made.name].get(line, "")]
+                for number, line in compacted.where.items()
+                if line in made.where
+            }
             found[f"mpy/{made.name}.mpy"] = text
         for board in boards.names():
             text = build / "boards" / board / "board.py"
@@ -85,9 +97,20 @@ def sources(firmware: Path = ROOT / "firmware", build: Path = BUILD) -> dict[str
             found[f"boards/{board}/board.mpy"] = text
     except (bundle.BundleError, boards.BoardError) as error:
         raise BuildError(str(error)) from None
+    for path in (build / "bundles").glob("wm_*.py"):
+        if path.stem not in lines:
+            path.unlink()
     _write(build / "bundles" / "lines.json", json.dumps(lines, sort_keys=True))
-    _write(build / "bundles" / "names.json", json.dumps({new: old for old, new in names.items()}, indent=0))
     found["mpy/lib/umqtt/simple.mpy"] = umqtt.TARGET
+    return found
+
+
+def _functions(tree: ast.Module) -> dict[int, str]:
+    """The name of the innermost function that each line is in."""
+    found: dict[int, str] = {}
+    for node in ast.walk(tree):  # outer before inner
+        if isinstance(node, ast.FunctionDef):
+            found.update(dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), node.name))
     return found
 
 

@@ -11,8 +11,19 @@ import binascii as _binascii
 import io as _io
 import time as _time
 import costs as _costs
-import tls as _pc
 import world as _world
+
+try:
+    import tls as _pc
+except ImportError:
+
+    class _pc:
+        """A MicroPython without TLS (the 32-bit one that the heap is weighed on) has plain links only."""
+
+        CERT_NONE = CERT_OPTIONAL = CERT_REQUIRED = PROTOCOL_TLS_CLIENT = PROTOCOL_TLS_SERVER = 0
+        MBEDTLS_VERSION = ""
+        SSLContext = bytes  # which has nothing of a context, and is made of a number
+
 
 CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED = _pc.CERT_NONE, _pc.CERT_OPTIONAL, _pc.CERT_REQUIRED
 PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER = _pc.PROTOCOL_TLS_CLIENT, _pc.PROTOCOL_TLS_SERVER

@@ -68,16 +68,18 @@ class Device:
         self.tick.post((events.FAULT, faults.CONFIG_BAD, why))
 
     def go_online(self, link, make_exchange, ntp=None):
-        """From now on the loop speaks over `link`; `make_exchange(state, post, link, about, ...)`."""
-        about = wire.about(self.product, self.config.serial, VERSION)
+        """From now on the loop speaks over `link`; `make_exchange(state, post, link, make_about, ...)`."""
         clockwork = self._clockwork
         self.exchange = make_exchange(
-            self.state, self.tick.post, link, about, clockwork.ticks_ms, clockwork.ticks_diff, self._log
+            self.state, self.tick.post, link, self._about, clockwork.ticks_ms, clockwork.ticks_diff, self._log
         )
         link.on_message = self.exchange.receive
         link.on_refused = lambda: self.tick.post((events.REFUSED_MESSAGE,))
         self.link = link
         self._ntp = ntp
+
+    def _about(self):
+        return wire.about(self.product, self.config.serial, VERSION)
 
     def step(self):
         """One turn of the loop; returns how many milliseconds to rest until the next. Ctrl-C passes through."""

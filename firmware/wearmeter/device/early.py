@@ -1,26 +1,35 @@
 """Sees to the inputs while everything else is still being loaded: importing the rest takes most of a second.
 
-    early = begin(board)        # from main.py: the inputs are watched from here on
+    early = watch(board)        # from main.py: the inputs are watched from here on
     ...                         # imports; between them the timer looks at the inputs
     early.stop()                # wire_up.py takes over the inputs, and what they have counted
 
-It needs the board and the product, and its modules are the first bundle that is imported.
+It needs the board and the product, is in the first bundle that is imported, and is let go after the start.
 """
 
 import time
 
 from wearmeter.device import unit_files
 from wearmeter.device.attention import Attention
+from wearmeter.device.unit import Product
 from wearmeter.inputs.guarded import Guarded
 from wearmeter.inputs.level import LevelInput
 
 _PERIOD_MS = 100
 
 
+def watch(board):
+    """Begin to watch the motors, before the rest is imported; None where nobody knows which."""
+    try:
+        return begin(board)
+    except unit_files.NoProduct:
+        return None
+
+
 def begin(board, clockwork=time, root=""):
     """Watch the inputs of the board's product. Raises unit_files.NoProduct where nobody knows what to count."""
     fields, _ = unit_files.load("product", board.backup("product"), root)
-    early = Early(board, unit_files.Product(fields), clockwork)
+    early = Early(board, Product(fields), clockwork)
     early.start()
     return early
 

@@ -4,7 +4,7 @@
     device.begin()
 
 Counting needs the board, the product and the flash, and nothing else. The firmware imports this once, at the start, and
-lets it go: see run.py.
+lets it go: see start.py.
 """
 
 import os
@@ -17,6 +17,7 @@ from wearmeter.device import unit_files
 from wearmeter.device.device import Device
 from wearmeter.device.early import begin
 from wearmeter.device.tick import Tick
+from wearmeter.device.unit import Config
 from wearmeter.device.unit_files import NoProduct
 from wearmeter.exchange import wire
 from wearmeter.flash.record import FRAME_BYTES, Record
@@ -97,7 +98,7 @@ def configure(device, root=""):
     backup = device.board.backup
     try:
         fields, crc = unit_files.load("config", backup("config"), root)
-        device.configure(unit_files.Config(fields), crc)
+        device.configure(Config(fields), crc)
     except NoProduct as error:
         device.has_no_config(str(error))
     for name in ("product", "config") if device.config else ("product",):

@@ -24,7 +24,7 @@ _HEAD = "<BBI"  # magic, format, counter
 HEAD_BYTES = const(6)
 _CRC_BYTES = const(4)
 FRAME_BYTES = const(10)
-_CHUNK_BYTES = const(64)
+_chunk = bytearray(64)  # for reading back: one for all records, for it holds nothing between two calls
 _FOLDERS = ("/a", "/b")
 # Saves whose counters are further apart than this were not written one after the other. Two, because a save may go to
 # the same folder twice: see `again`.
@@ -59,7 +59,6 @@ class Record:
     def __init__(self, buffer, name, backup=None, folder="/state"):
         self._buffer = buffer
         self._view = memoryview(buffer)
-        self._chunk = bytearray(_CHUNK_BYTES)
         self._paths = [folder + part + "/" + name for part in _FOLDERS]
         self._backup = backup
         self._next = 0
@@ -154,7 +153,7 @@ class Record:
             self._backup.save(self._view[: size + FRAME_BYTES])
 
     def _write(self, at, data):
-        chunk = self._chunk
+        chunk = _chunk
         try:
             with self._open(at) as file:
                 file.write(data)

@@ -31,6 +31,7 @@ class Guarded:
         try:
             if self._source is None:
                 self._source = self._make(self._argument)
+                self._make = self._argument = None  # What only the start needs is let go.
             source = self._source
             ran_ms = source.sample(now_us, late_us)
             self.on = source.on
