@@ -205,13 +205,6 @@ class Secure:
         raise self.error
 
 
-def test_stopping_says_goodbye():
-    device = Device().until(ONLINE)
-    device.link.stop()
-    assert device.broker.of(0xE0) and device.link.state == rig.OFF
-    device.until(ONLINE)
-
-
 # ---- Wi-Fi
 
 

@@ -158,12 +158,6 @@ class Link:
             client.pid = 0  # umqtt.simple would send the next as 0 and never know its PUBACK
         return self._try(client.publish, self._topic + branch, payload, retain, 1)
 
-    def stop(self):
-        """Disconnect cleanly, if connected."""
-        if self._client and self._try(self._client.disconnect):
-            self._client = None
-        self.state = _OFF
-
     def _try(self, action, *arguments):
         """Do something of umqtt's within 8 s. Returns whether it went well; if not, the link is lost."""
         self._sockets.begin(_EXCHANGE_MS)

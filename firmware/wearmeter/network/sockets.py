@@ -142,13 +142,7 @@ class BoundedSocket:
                 self._await(select.POLLOUT)
 
     def close(self):
-        """Close without waiting: what is held, a DISCONNECT, goes out if it can at once."""
-        held, self._held = self._held, bytearray()
-        try:
-            if held:
-                self._stream.write(held)
-        except OSError:
-            pass  # It is gone already.
+        """Close without waiting; what is held is lost with the link."""
         self._stream.close()
         if self._stream is not self._raw:
             self._raw.close()
