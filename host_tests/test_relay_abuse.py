@@ -128,6 +128,15 @@ def test_of_many_guesses_in_a_row_ten_are_looked_at(port: int, where: str, count
         assert signed_in.get("/").status_code == 200
 
 
+def test_behind_a_proxy_each_guesser_is_slowed_by_their_own_address(port: int) -> None:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        guesser, other = {"X-Forwarded-For": "203.0.113.5"}, {"X-Forwarded-For": "203.0.113.6"}
+        for _ in range(guesses.BURST):
+            client.get("/metrics", headers={**guesser, "Authorization": "Bearer a wrong one"})
+        statuses = [client.get("/metrics", headers={**BEARER, **whose}).status_code for whose in (guesser, other)]
+        assert statuses == [429, 200]
+
+
 def test_a_guesser_is_heard_again_after_a_while_and_others_all_the_time() -> None:
     clock = Clock(0.0)
     counted = Guesses(clock)
