@@ -86,7 +86,7 @@ def test_short_writes_are_gone_on_with():
 
     Poll.poll = make_room
     try:
-        assert socket.write(b"abcdefg", 5) == 5
+        socket.write(b"abcdefg", 5)
         socket.flush()
     finally:
         Poll.poll = poll
@@ -106,7 +106,7 @@ def test_the_pieces_of_a_message_go_out_as_one_before_the_next_read_or_where_the
     assert socket.read(1) == b"x" and pieces == [b"0\x06\0\x01tmsg"]
     socket.write(b"head")
     socket.write(bytes(700))
-    assert pieces[1:] == [b"head", bytes(700)]
+    assert pieces[1:] == [b"head" + bytes(700)]
 
 
 def test_a_read_that_may_not_wait_returns_none_and_waits_again_once_allowed():
@@ -196,7 +196,7 @@ def test_tls_wraps_every_connection_and_its_handshake_is_under_the_same_deadline
     raw.room = 10
     raw.hear(b"hello")
     sockets.begin(8000)
-    assert socket.write(b"a") == 1
+    socket.write(b"a")
     socket.flush()
     assert raw.sent == b"`"
     socket.close()

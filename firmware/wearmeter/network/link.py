@@ -160,10 +160,11 @@ class Link:
 
     def _try(self, action, *arguments):
         """Do something of umqtt's within 8 s. Returns whether it went well; if not, the link is lost."""
-        self._sockets.begin(_EXCHANGE_MS)
+        sockets = self._sockets
+        sockets.begin(_EXCHANGE_MS)
         try:
             action(*arguments)
-            self._sockets.last.flush()
+            sockets.last.flush()
         except Exception as error:
             self._lost(_reason_of(error), error)
             return False

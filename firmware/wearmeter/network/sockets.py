@@ -25,7 +25,7 @@ _MAX_SKIP = const(16384)
 # umqtt.simple reads a length byte by byte for as long as the peer says that there is more: four is what MQTT allows,
 # and no dialogue of ours has more single bytes in a row.
 _MAX_SINGLES = const(12)
-# A longer piece, an `about`, goes out by itself.
+# With an `about` there is more: it does not wait for the next read.
 _MOST_HELD = const(256)
 # What a non-blocking connect says: EINPROGRESS of the PC and of lwIP, and EALREADY.
 _BUSY = (errno.EINPROGRESS, 115, 119, 118, 114)
@@ -82,10 +82,10 @@ class BoundedSocket:
             raise
 
     def readable(self):
-        """Whether a read would find something now, if only the end of the connection."""
+        """Something true where a read would find something now, if only the end of the connection."""
         self._poller.modify(self._stream, select.POLLIN)
         try:
-            return bool(self._poller.poll(0))
+            return self._poller.poll(0)
         except OSError:
             return True  # the read will say what is wrong
 
@@ -115,25 +115,16 @@ class BoundedSocket:
         return data
 
     def write(self, data, count=None):
-        """Take all of `data` (its first `count` bytes) and return the number of bytes; see `flush`."""
-        view = memoryview(data)
-        if count is not None:
-            view = view[:count]
-        if len(self._held) + len(view) > _MOST_HELD:
+        """Take all of `data` (its first `count` bytes); see `flush`. umqtt.simple asks for no number of bytes."""
+        self._held.extend(memoryview(data)[:count])
+        if len(self._held) > _MOST_HELD:
             self.flush()
-        if len(view) > _MOST_HELD:
-            self._send(view)
-        else:
-            self._held.extend(view)
-        return len(view)
 
     def flush(self):
         """Write what `write` has taken."""
-        if self._held:
-            held, self._held = self._held, bytearray()
-            self._send(memoryview(held))
-
-    def _send(self, view):
+        view = memoryview(self._held)
+        if view:
+            self._held = bytearray()
         while view:
             done = self._do(self._stream.write, view)
             if done:
