@@ -16,7 +16,7 @@ import pytest
 from host_tests.unit_for_tests import FILTER_BUTTON, ROOT, Unit, clean
 from tools.provision import pack
 from tools.setup import firmware as firmware_build
-from tools.simulator import flash_image
+from tools.simulator import counts, flash_image
 from tools.simulator.counts import Shelf
 
 CRASHED, SAFE_MODE, CONFIG_BAD, SLOT_BACK = 0x0400, 0x0800, 0x0020, 0x4000
@@ -71,7 +71,7 @@ def press(at_ms: int) -> list[list[Any]]:
 
 def crash_record(unit: Unit) -> tuple[bool, bool, int, int, str]:
     """Told, safe mode, seconds of power since the newest crash, crashes, text: device/guard.py's record."""
-    payload = Shelf(unit.read, "crash").payload
+    payload = Shelf(unit.read, ("state/a/crash", "state/b/crash")).payload
     assert payload, "there is no record of a crash"
     told, safe, calm_s, crashes = struct.unpack_from("<BBHB", payload)
     return bool(told), bool(safe), calm_s, crashes, payload[5:].decode()
@@ -256,9 +256,8 @@ def test_files_that_are_gone_with_the_file_system_come_back_from_their_backup_co
     unit.power(30_000, [*clean(10_000, 20_000), *press(22_000)])  # a replacement writes the backup copy of the counts
     for name in ("unit/a/product", "unit/b/product", "unit/a/config", "unit/b/config"):
         flash_image.remove_file(unit.board.flash, name)
-    for folder in "ab":
-        for record in ("counts", "ledger"):
-            unit.write(f"state/{folder}/{record}", b"\xff" * 50)
+    for path in counts.COUNTS + counts.LEDGER:
+        unit.write(path, b"\xff" * 50)
     (run,) = unit.power(30_000, clean(10_000, 20_000))
     assert "wm boot" in run.text and "wm link" in run.text
     assert 18_000 <= unit.counted()[0].lifetime_ms <= 20_000

@@ -14,8 +14,7 @@ from tools.simulator.testing import BoardRun
 from wearmeter.exchange import wire
 from wearmeter.state import faults
 
-COUNTS = tuple(folder + "counts" for folder in counts.FOLDERS)
-LEDGER = tuple(folder + "ledger" for folder in counts.FOLDERS)
+COUNTS, LEDGER = counts.COUNTS, counts.LEDGER
 COPIES = COUNTS + LEDGER
 RAN_MS = 9000
 UNTIL_MS = 14_000

@@ -37,7 +37,7 @@ def test_every_state_survives_the_record_of_the_ledger():
         "floor_s": 1782900001,
         "claim_s": 1782900002,
         "config_crc": 0xFFFFFFFE,
-        "erase_ms": 65535,
+        "save_ms": 65535,
     }
     head, found, end = ledger.decode(encoded(parts, **numbers))
     assert head.epoch == 77 and end == ledger.QUEUE_AT

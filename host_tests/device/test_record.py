@@ -219,16 +219,22 @@ def test_an_older_backup_never_wins_over_a_newer_file():
 
 def test_where_the_files_cannot_be_written_the_backup_takes_the_record():
     home = Backup()
-    store = Store("no_such_folder/deep/x", home)
+    fresh("x")
+    with open("t/in_the_way", "wb"):
+        pass
+    store = Store("t/in_the_way/x", home)
     assert store.save(b"payload")
-    assert Store("no_such_folder/deep/x", home).load() == b"payload"
+    assert Store("t/in_the_way/x", home).load() == b"payload"
 
 
 def test_a_save_that_reached_no_home_says_so():
     home = Backup()
     home.refuse = True
-    assert not Store("no_such_folder/deep/x", home).save(b"payload")
-    assert not Store("no_such_folder/deep/x").save(b"payload")
+    fresh("x")
+    with open("t/in_the_way", "wb"):
+        pass
+    assert not Store("t/in_the_way/x", home).save(b"payload")
+    assert not Store("t/in_the_way/x").save(b"payload")
 
 
 def test_nothing_anywhere_is_no_record_and_no_damage():

@@ -24,22 +24,25 @@ HOURS_6 = 6 * 3600000
 
 
 class Flash(MemoryRecord):
-    """A record on flash: a save takes 25 ms, and each 15th one compacts its folder, by one erase or by four."""
+    """A record on flash: a save takes 25 ms, and each 15th one compacts its folder: 105 ms of reads, and an erase. The
+    fifth of them compacts the folder above it, too."""
 
     def __init__(self, clockwork, erase_ms):
         super().__init__(counts.RECORD_BYTES + FRAME_BYTES)
         self.clockwork = clockwork
         self.erase_ms = erase_ms
         self.began = []
+        self.ended = []
         self.compactions = 0
 
     def save(self, size, backup=False, again=False):
         self.began.append(self.clockwork.passed_ms)
         erases = 0
         if len(self.began) % 15 == 14 and not again:
-            erases = (1, 4, 1)[self.compactions % 3]
             self.compactions += 1
-        self.clockwork.block(25 + erases * self.erase_ms)
+            erases = 2 if self.compactions == 5 else 1
+        self.clockwork.block(25 + erases * (105 + self.erase_ms))
+        self.ended.append(self.clockwork.passed_ms)
         super().save(size, backup, again)
 
 
@@ -85,38 +88,37 @@ class Unit:
 
 
 def worst_cut_ms(erase_ms):
-    """The most that a cut at any moment of two minutes would have cost, after a minute of learning."""
+    """The most that a cut at any moment of two minutes would have cost, after a minute of learning, in which one save
+    has compacted two folders."""
     unit = Unit(erase_ms)
     unit.motor.set(1)
-    began_ms = unit.clockwork.passed_ms
     unit.go(60000)
-    worst_ms = 0
-    for _ in range(120000 // 5):
-        unit.attention.rest(5)
-        kept_ms = counts.decode(unit.flash.kept)[2].get(1, 0)
-        worst_ms = max(worst_ms, unit.clockwork.passed_ms - began_ms - kept_ms)
-    return worst_ms, unit
+    learnt = len(unit.flash.began)
+    unit.go(120000)
+    # What ran since a save began is in flash when the next one ends.
+    spans = list(zip(unit.flash.began, unit.flash.ended[1:]))[learnt:]
+    return max([ended_ms - began_ms for began_ms, ended_ms in spans]), unit
 
 
-def test_a_cut_costs_less_than_a_second_for_flash_of_up_to_150_ms_an_erase():
+def test_a_cut_costs_less_than_a_second_for_flash_of_up_to_400_ms_an_erase():
     """Row 15: with 150 ms an erase a cut in a compaction cost 1,071 ms."""
-    for erase_ms in (0, 45, 60, 100, 150):
+    for erase_ms in (0, 45, 60, 100, 150, 300, 400):
         worst_ms, unit = worst_cut_ms(erase_ms)
         assert worst_ms <= unit.tick.bound_ms <= 1000, (erase_ms, worst_ms, unit.tick.bound_ms)
         assert not unit.state.faults.bits & faults.FLASH_SLOW, erase_ms
 
 
 def test_beyond_that_it_knows_its_bound_and_tells_it():
-    worst_ms, unit = worst_cut_ms(300)
+    worst_ms, unit = worst_cut_ms(700)
     assert 1000 < worst_ms <= unit.tick.bound_ms, (worst_ms, unit.tick.bound_ms)
     assert unit.state.faults.bits & faults.FLASH_SLOW
 
 
 def test_what_was_learnt_is_kept_over_a_power_cut():
     _, unit = worst_cut_ms(45)
-    assert 35 <= unit.state.numbers.erase_ms <= 60 and unit.tick.pause_ms >= 600
+    assert unit.state.numbers.save_ms == 25 + 105 + 45 and unit.tick.pause_ms >= 690
     unit.state.apply((events.REPLACED, 1, 0))
-    assert ledger.decode(unit.state._ledger.kept)[0].erase_ms == unit.state.numbers.erase_ms
+    assert ledger.decode(unit.state._ledger.kept)[0].save_ms == unit.state.numbers.save_ms
 
 
 def test_an_input_that_toggles_five_times_a_second_is_saved_no_more_often_than_a_steady_motor():

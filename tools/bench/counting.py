@@ -1,4 +1,4 @@
-"""What counting costs in flash wear beside other ways of saving."""
+"""What counting costs in flash wear beside other ways of saving, and what a power cut costs on slow flash."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from tools.setup import firmware, micropython
 
 HERE = Path(__file__).parent / "on_device"
+NOR = Path(__file__).parents[1] / "torture" / "on_device"
+SLOW_SAVES = 100_000
+ERASES_MS = (45, 100, 150, 300)
 SAVES = 20_000
 # 30 minutes a day; a save each 0.7 s of running.
 YEAR_SAVES = 365 * 30 * 60 * 10 // 7
@@ -39,6 +42,27 @@ def _run(program: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
 def run(report: Report) -> None:
     """Measure everything; some minutes, most of them the year of saves."""
     flash(report)
+    for erase_ms in ERASES_MS:
+        slow_flash(report, erase_ms)
+
+
+def slow_flash(report: Report, erase_ms: int, saves: int = SLOW_SAVES, clean_s: int = 1800) -> None:
+    """What a cut at the worst moment costs, in cleans with the motor on all the while."""
+    paths = [str(NOR), str(firmware.ROOT / "firmware")]
+    plan = {"path": paths, "erase_ms": erase_ms, "saves": saves, "clean_s": clean_s}
+    (told,) = _run("slow_flash.py", plan)
+    name = f"counting.erase_{erase_ms}_ms"
+    what = (
+        f"at most lost at a cut, any moment of {told['saves']} saves in {told['cleans']} cleans, but the unit's first"
+    )
+    report.figure(f"{name}.worst_loss", told["worst_learnt_ms"], "ms", what)
+    report.figure(f"{name}.first_clean", told["worst_first_ms"], "ms", "the same in a unit's first clean")
+    report.figure(
+        f"{name}.bound", told["bound_ms"], "ms", "what the unit itself says of it, but for one save in 10,000"
+    )
+    report.figure(f"{name}.two_erases", told["counts"].get("2", 0), "", "saves that erased two blocks")
+    report.figure(f"{name}.most_erases", max(int(erases) for erases in told["counts"]), "", "in one save")
+    report.figure(f"{name}.told_slow", told["told_slow"], "", "cleans that ended with the fault FLASH_SLOW")
 
 
 def flash(report: Report, saves: int = SAVES, year: int = YEAR_SAVES) -> None:

@@ -205,7 +205,7 @@ def _year(report: Figures) -> None:
                 running.live(Day(events=offline + press, end_ms=700_000, motor=(4_000, 699_000)))
             else:
                 running.live(Day(events=offline, end_ms=12_000, motor=(4_000, 20_000)))
-        size = max(len(running.read(f"{folder}ledger") or b"") for folder in counts.FOLDERS)
+        size = max(len(running.read(path) or b"") for path in counts.LEDGER)
         report.figure("network.year_offline_outbox_bytes", size, "B", "the larger copy's file after 365 days offline")
         run = running.live(Day(end_ms=120_000, motor=(1_000, 999_999)))
         at_ms = [at for at, line in zip(run.stamps_ms, run.lines, strict=True) if at and line.startswith("wm acked")]

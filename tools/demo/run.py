@@ -303,13 +303,13 @@ class Run:
             told=told,
             events=len(self.gateway.accepted),
             rejected=len(self.gateway.rejected),
-            saves=sum(self._saves(record) for record in ("counts", "ledger")),
+            saves=sum(self._saves(copies) for copies in (counts.COUNTS, counts.LEDGER)),
             wall_s=wall_s,
         )
 
-    def _saves(self, record: str) -> int:
+    def _saves(self, copies: tuple[str, str]) -> int:
         """How often the device has saved a record in its life: the higher counter of its two copies."""
-        return counts.Shelf(self.unit.read_file, record).newest
+        return counts.Shelf(self.unit.read_file, copies).newest
 
 
 @contextmanager

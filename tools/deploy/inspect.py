@@ -48,7 +48,7 @@ def show(found: dict[str, Any]) -> list[str]:
             lines.append("link: none, there is no config")
         lines.append(f"faults: {', '.join(names.faults(found['faults'])) or 'none'}")
         lines.append(f"safe mode: {'yes: what crashes is left out' if found['safe'] else 'no'}")
-        seen = f"{found['erase_ms']} ms an erase" if found["erase_ms"] else "no erase seen yet"
+        seen = f"a save at most {found['save_ms']}" if found["save_ms"] else "as long as no save was seen that erases"
         lines.append(f"a power cut costs at most {found['bound_ms']} ms ({seen})")
     lines.append(f"heap: {found['heap_used']:,} used, {found['heap_free']:,} free")
     lines.append(f"flash: {found['flash_free']:,} of {found['flash_size']:,} bytes free")

@@ -136,7 +136,7 @@ if device:
     out["epoch"] = state.numbers.epoch
     out["faults"] = state.faults.bits
     out["safe"] = device.guard.safe
-    out["erase_ms"] = state.numbers.erase_ms
+    out["save_ms"] = state.numbers.save_ms
     out["bound_ms"] = tick.bound_ms
     out["parts"] = [[part.id, part.lifetime_ms, part.used_ms, part.generation] for part in state.parts]
     out["queue"] = [len(state.queue), state.numbers.next_sequence]
@@ -152,7 +152,7 @@ ERASE = (
 import json, os
 import esp32
 gone = []
-for record in ("counts", "ledger", "crash"):
+for record in ("counts/now", "ledger", "crash"):
     for folder in ("a", "b"):
         path = "/state/" + folder + "/" + record
         try:

@@ -12,7 +12,8 @@ from typing import Any
 from tools.simulator import flash_image
 from tools.simulator.scenario import ROOT
 
-FOLDERS = ("state/a/", "state/b/")
+COUNTS = ("state/a/counts/now", "state/b/counts/now")
+LEDGER = ("state/a/ledger", "state/b/ledger")
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ def pure(name: str) -> Any:
 class Shelf:
     """A record's files out of a flash image, as firmware/wearmeter/flash/record.py frames them."""
 
-    def __init__(self, read: Callable[[str], bytes | None], name: str) -> None:
+    def __init__(self, read: Callable[[str], bytes | None], copies: tuple[str, str]) -> None:
         record = pure("flash.record")
         self.newest = 0
         self.payload = b""
-        for folder in FOLDERS:
-            data = read(folder + name)
+        for path in copies:
+            data = read(path)
             if data and len(data) >= record.FRAME_BYTES:
                 found = record.unframe(data)
                 if found and found[0] > self.newest:
@@ -53,7 +54,7 @@ def read(flash: Path, ids: list[int]) -> list[Counted] | None:
     def file(name: str) -> bytes | None:
         return flash_image.read_file(flash, name)
 
-    counts, ledger = Shelf(file, "counts").payload, Shelf(file, "ledger").payload
+    counts, ledger = Shelf(file, COUNTS).payload, Shelf(file, LEDGER).payload
     if not counts and not ledger:
         return None
     lifetimes = pure("state.counts").decode(counts)[2] if counts else {}
@@ -69,7 +70,7 @@ def read(flash: Path, ids: list[int]) -> list[Counted] | None:
 def queue(flash: Path) -> list[Any]:
     """The messages waiting for the relay, as firmware/wearmeter/state/queue.py describes its entries."""
     ledger = pure("state.ledger")
-    payload = Shelf(lambda name: flash_image.read_file(flash, name), "ledger").payload
+    payload = Shelf(lambda name: flash_image.read_file(flash, name), LEDGER).payload
     if not payload:
         return []
     found = pure("state.queue").Queue(memoryview(bytearray(payload)), ledger.QUEUE_AT, len(payload))

@@ -45,7 +45,7 @@ def wire_up(board, guard, clockwork=time, log=print, root="", early=None):
         [part[0] for part in product.parts],
         clock,
         flags,
-        Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), "counts", board.backup("counts"), root + "/state"),
+        Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), counts.NAME, board.backup("counts"), root + "/state"),
         Record(bytearray(LEDGER_BYTES), "ledger", board.backup("ledger"), root + "/state"),
         log,
     )

@@ -13,6 +13,7 @@ _HEAD = "<IIB"  # epoch, sequence floor, number of parts
 _HEAD_BYTES = const(9)
 _PART = "<BHI"  # id, milliseconds: high 16 bits, low 32
 _PART_BYTES = const(7)
+NAME = "counts/now"  # in a folder of its own: see flash/record.py
 RECORD_BYTES = const(96)  # of 12 parts, with its head; the frame comes on top
 
 

@@ -19,7 +19,7 @@ INPUT_NOISY = const(0x0200)  # an input changes so often that it is not counted
 CRASHED = const(0x0400)  # latched: the firmware ended by an error or the watchdog
 SAFE_MODE = const(0x0800)  # it did so again and again: what crashes is left out
 PART_MISSING = const(0x1000)  # the product no longer names a consumable that has counts; they are kept
-FLASH_SLOW = const(0x2000)  # erasing takes so long that a power cut may cost more than a second
+FLASH_SLOW = const(0x2000)  # a save takes so long that a power cut may cost more than a second
 SLOT_BACK = const(0x4000)  # latched: a firmware did not run; the one before, or another, is in use
 INPUT_FAILED = const(0x8000)  # latched: an input's driver has raised an error; the detail names its signal
 

@@ -35,7 +35,7 @@ class Numbers:
         self.floor_s = 0  # the earliest moment that it can be now: see clock.floor_s
         self.claim_s = 0
         self.config_crc = 0  # of the config under which the floor was learnt
-        self.erase_ms = 0  # the longest that erasing a block has taken, 0 while not seen
+        self.save_ms = 0  # the longest that a save takes, 0 while not known
 
 
 def encode(buffer, numbers, parts, queue_end):
@@ -51,7 +51,7 @@ def encode(buffer, numbers, parts, queue_end):
         numbers.floor_s,
         numbers.claim_s,
         numbers.config_crc,
-        numbers.erase_ms,
+        numbers.save_ms,
         len(parts),
         0,
         queue_end,
@@ -105,7 +105,7 @@ def decode(payload):
         numbers.floor_s,
         numbers.claim_s,
         numbers.config_crc,
-        numbers.erase_ms,
+        numbers.save_ms,
         count,
         _,
         queue_end,

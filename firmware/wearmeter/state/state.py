@@ -165,9 +165,14 @@ class State:
         self._saved()
         return True
 
-    def note_erase(self, erase_ms):
-        """Erasing a block takes so long on this unit's flash; kept with the next event."""
-        self.numbers.erase_ms = min(erase_ms, 0xFFFF)
+    @property
+    def saves(self):
+        """How often the counts have been saved in the life of the unit."""
+        return self._counts.counter
+
+    def note_save(self, save_ms):
+        """A save takes so long on this unit's flash; kept with the next event."""
+        self.numbers.save_ms = min(save_ms, 0xFFFF)
 
     def pass_seconds(self, seconds):
         """So many powered seconds have passed: the time in which replacements can be undone runs down."""

@@ -98,7 +98,7 @@ class Ours:
     def begin(self):
         flags = faults.Faults()
         clock = Clock(lambda: 0, lambda later, earlier: later - earlier)
-        counts_record = Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), "counts")
+        counts_record = Record(bytearray(counts.RECORD_BYTES + FRAME_BYTES), counts.NAME)
         ledger_record = Record(bytearray(LEDGER_BYTES), "ledger")
         ids = list(range(1, self.parts + 1))
         self.state = State(ids, clock, flags, counts_record, ledger_record, lambda text: None)

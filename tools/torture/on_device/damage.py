@@ -26,7 +26,8 @@ from wearmeter.exchange import wire  # noqa: E402
 from wearmeter.flash.record import FORMAT  # noqa: E402
 from wearmeter.state import faults  # noqa: E402
 
-FOLDERS = ("/state/a/", "/state/b/")
+PATHS = {"counts": "/state/%s/counts/now", "ledger": "/state/%s/ledger"}
+FOLDERS = ("a", "b")
 RECORDS = (("counts",), ("ledger",), ("counts", "ledger"))
 LOSS_TOLD = faults.COPY_DAMAGED | faults.COUNTS_LOST | faults.QUEUE_LOST
 # What went since the backup copy was last written may be lost untold where littlefs goes back by a few commits of one
@@ -200,7 +201,7 @@ def damage_file(unit, epoch, records, copies, backup, change):
     changes = {}
     for record in records:
         for folder in copies:
-            changes[folder + record] = change
+            changes[PATHS[record] % folder] = change
     image = rewrite(unit.image, changes)
     backups = dict(unit.backups)
     if not backup:

@@ -5,9 +5,11 @@ PROGRAM = 1
 ERASE = 2
 BACKUP = 3  # a commit of a backup copy, which is atomic
 
-# A save that erases nothing takes 17-31 ms on the ESP32, most of it in littlefs' look-ups: here 2 programs and some 60
-# reads. Erasing takes 45 ms typically, and as long as a run asks for.
-READ_US = 500
+# As on the virtual board (boards/virtual/costs.py). A save that erases nothing has 1 program and some 70 reads; one
+# that compacts the folder of the counts has an erase and some 700 reads, nearly all of them small.
+READ_US = 75
+SMALL_READ_US = 150
+SMALL_READ_BYTES = 127
 PROGRAM_SETUP_US = 500
 PROGRAM_BYTE_US = 4
 BACKUP_US = 2000
@@ -77,7 +79,7 @@ class Nor:
         self._spend = spend
 
     def readblocks(self, block, buffer, offset=0):
-        self._spend(READ_US)
+        self._spend(SMALL_READ_US if len(buffer) <= SMALL_READ_BYTES else READ_US)
         address = block * BLOCK_BYTES + offset
         buffer[:] = self._view[address : address + len(buffer)]
 
