@@ -12,7 +12,7 @@ from tools.torture import power
 # A module, what is in it, what it becomes, the histories that show it, and the words of the broken promise.
 MUTATIONS = {
     "saves too rarely": (
-        "device/tick", "_LONGEST_PAUSE_MS, left_ms)", "_LONGEST_PAUSE_MS + 1900, left_ms + 1900)",
+        "device/tick", "min(_LONGEST_PAUSE_MS, ", "max(_LONGEST_PAUSE_MS + 1900, ",
         ["count"], "promise 1",
     ),
     "counts what a held-up tick has seen at once": (

@@ -16,13 +16,13 @@ _PROMISED_MS = const(1000)
 _LONGEST_PAUSE_MS = const(700)
 _SHORTEST_PAUSE_MS = const(200)
 _MARGIN_MS = const(30)
-# A save that only appends takes 17-31 ms on an ESP32. Each 41st compacts its folder: one erase (45 ms typically, 400 at
-# most) and some 700 reads of a few bytes (about as many tenths of a millisecond).
+# A save that only appends takes 17-31 ms on an ESP32. Each 41st compacts its folder: one erase (45 ms typically, 400
+# at most) and some 700 reads of a few bytes, each about a tenth of a millisecond.
 _PLAIN_SAVE_MS = const(60)
-# Until two saves were seen that erase, within the first minute of the first clean, they are taken to be so long.
+# What two saves that erase are taken to last until they were seen, within the first minute of the first clean.
 _ASSUMED_SAVE_MS = const(500)
-# A save of the ledger erases a block for its data, each 50th one two: 0.6 s at 150 ms an erase. While a motor runs, what
-# may need one waits until the counts were just saved.
+# A save of the ledger erases a block for its data, each 50th one two: 0.6 s at 150 ms an erase. While a motor runs,
+# what may need one waits until the counts were just saved.
 _JUST_SAVED_MS = const(250)
 _RETRY_MS = const(800)
 # A tick that is so late has others behind it. They come first, each takes some 6 ms, and then what writes to flash: a
@@ -147,7 +147,8 @@ class Tick:
             self._saved_ms = began_ms + _RETRY_MS - self.pause_ms
 
     def _learn(self, took_ms):
-        """A save took so long. What counts is the longest time seen twice: one save in 100,000 compacts two folders."""
+        """A save took so long. What counts is the longest time seen twice: a save may have compacted two folders, if
+        hardly ever (in 100,000 none did but the two that made the folders)."""
         known_ms = self._state.numbers.save_ms
         if took_ms > max(known_ms, _PLAIN_SAVE_MS):
             self._state.note_save(min(took_ms, self._longest_ms))
