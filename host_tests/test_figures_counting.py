@@ -32,3 +32,9 @@ def test_a_cut_at_any_moment_costs_less_than_a_second_on_the_real_littlefs(firmw
     assert figures[prefix + "first_clean"] <= 1000
     assert 700 <= figures[prefix + "worst_loss"] <= figures[prefix + "bound"] <= 1000
     assert figures[prefix + "most_erases"] <= 2 and not figures[prefix + "told_slow"]
+
+
+def test_a_cut_at_a_random_moment_costs_less_than_a_second(firmware: Path) -> None:
+    figures = Figures()
+    counting.loss(figures, 45, cuts=100)
+    assert 0 < figures["cut_loss_45_ms.mean"] < 500 < figures["cut_loss_45_ms.max"] <= 1000

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tools.setup import firmware, micropython
+from tools.torture import power
 
 HERE = Path(__file__).parent / "on_device"
 NOR = Path(__file__).parents[1] / "torture" / "on_device"
 SLOW_SAVES = 100_000
 ERASES_MS = (45, 100, 150, 300)
+CUTS, CUTS_SEED = 2_000, 1
+LOSS_ERASES_MS = (45, 150)
 SAVES = 20_000
 # 30 minutes a day; a save each 0.7 s of running.
 YEAR_SAVES = 365 * 30 * 60 * 10 // 7
@@ -40,10 +43,22 @@ def _run(program: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def run(report: Report) -> None:
-    """Measure everything; some minutes, most of them the year of saves."""
+    """Measure everything; some minutes, most of them the saves on slow flash and those of a year."""
     flash(report)
+    for erase_ms in LOSS_ERASES_MS:
+        loss(report, erase_ms)
     for erase_ms in ERASES_MS:
         slow_flash(report, erase_ms)
+
+
+def loss(report: Report, erase_ms: int, cuts: int = CUTS) -> None:
+    """What a cut at a random moment of a clean costs."""
+    paths = [str(NOR), str(firmware.ROOT / "firmware")]
+    plan = {**power.plan([], erase_ms=erase_ms), "path": paths, "cuts": cuts, "seed": CUTS_SEED}
+    (told,) = _run("loss.py", plan)
+    what = f"lost at {told['cuts']} random cuts, {erase_ms} ms an erase"
+    report.figure(f"counting.cut_loss_{erase_ms}_ms.max", told["max_ms"], "ms", f"at most {what}")
+    report.figure(f"counting.cut_loss_{erase_ms}_ms.mean", round(told["mean_ms"]), "ms", f"on average {what}")
 
 
 def slow_flash(report: Report, erase_ms: int, saves: int = SLOW_SAVES, clean_s: int = 1800) -> None:
