@@ -159,7 +159,7 @@ measure("journal", journal, plan["saves"] // 4)
 
 def write_only(self, at, data):
     """Without reading back, which wears nothing: a year is long enough."""
-    with open(self._paths[at], "wb") as file:
+    with self._open(at) as file:
         file.write(data)
     return True
 
