@@ -146,14 +146,14 @@ def test_each_crash_is_told_once_with_its_detail(tmp_path: Path) -> None:
 def test_a_loop_that_hangs_is_ended_by_the_watchdog_and_told_as_such(tmp_path: Path) -> None:
     hangs = "if not self.guard.text and self._clockwork.ticks_ms() > 10000:\n    self._clockwork.sleep_ms(10000000)"
     unit = bad(tmp_path, STEP, hangs)
-    runs = unit.power(200_000, clean(20_000, 80_000))
+    # No timer is stretched, as none is on a chip: in a loop that never rests its way back looks like lost callbacks.
+    runs = unit.power(200_000, clean(20_000, 80_000), stretch=False)
     assert reasons(runs) == ["watchdog", "cut"]
-    assert 90_000 <= runs[0].end["now_us"] // 1000 <= 102_000
+    assert 99_500 <= runs[0].end["now_us"] // 1000 <= 101_500, "90 s after the last turn"
     assert "watchdog" in crash_record(unit)[4]
     assert ["watchdog" in cbor2.loads(entry.tail) for entry in queued(unit, CRASHED)] == [True]
-    # The tick went on counting while the loop hung.
-    # A loop that never rests cannot say that nothing was unseen: that costs up to a second.
-    assert 58_800 <= unit.counted()[0].lifetime_ms <= 60_000
+    # The tick went on counting while the loop hung. A loop that never rests cannot say when an edge came: 0.1 s a stop.
+    assert 59_900 <= unit.counted()[0].lifetime_ms <= 60_000
 
 
 def test_a_room_of_the_tick_that_fails_is_an_error_of_the_firmware_too(tmp_path: Path) -> None:
@@ -202,13 +202,12 @@ def test_a_damaged_crash_record_does_not_keep_the_unit_from_counting(tmp_path: P
 def test_after_a_ctrl_c_the_tick_goes_on_and_a_unit_left_alone_comes_back_after_ten_minutes(tmp_path: Path) -> None:
     """Row 7: noise on the console must not stop a unit for good."""
     unit = bad(tmp_path, STEP, "if self._clockwork.ticks_ms() > 10000:\n    raise KeyboardInterrupt")
-    (run,) = unit.power(5_000_000, clean(20_000, 100_000), boots=1)
+    (run,) = unit.power(5_000_000, clean(20_000, 100_000), boots=1, stretch=False)
     assert "wm stopped by=keyboard, the tick goes on" in run.text and "main.py ended" in run.text
-    # Nothing rests at the prompt: what may have gone unseen is not counted.
-    assert 78_800 <= unit.counted()[0].lifetime_ms <= 80_000
+    assert 79_900 <= unit.counted()[0].lifetime_ms <= 80_000
     assert unit.read("state/a/crash") is None and unit.read("state/b/crash") is None
     assert run.end["reason"] == "watchdog"
-    assert 600_000 <= run.end["now_us"] // 1000 <= 613_000
+    assert 609_500 <= run.end["now_us"] // 1000 <= 611_500
 
 
 DAMAGED = [b"", b"{", b"\xff\x00", pack.record(b"")[:-1], pack.record(b"\x82\x02")[:-2] + b"\0\0"]

@@ -64,7 +64,8 @@ def test_a_rectified_current_that_ripples(tmp_path: Path) -> None:
     events += [[5_000, "adc", CURRENT, 5000], [15_000, "adc", CURRENT, 150]]
     unit = Unit(tmp_path, product=product("current", on_raw=3277, off_raw=1638))
     unit.power(18_000, events)
-    assert 9_600 <= lifetime_ms(unit) <= 10_000
+    # The ripple is below the threshold at the first two looks: 269 ms until it is found on, 31 ms at the end.
+    assert 9_680 <= lifetime_ms(unit) <= 10_000
 
 
 @pytest.mark.parametrize("pcnt", [True, False], ids=["pulse counter", "timed pulses"])

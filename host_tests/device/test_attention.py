@@ -196,3 +196,26 @@ def test_ticks_behind_their_beat_with_nothing_waiting_lose_nothing_in_one_long_r
         bench.clockwork.at(bench.clockwork.passed_ms + 200 + 100 * number, tick)
     bench.attention.rest(1200)
     assert found[:7] == [100000] * 7 and found[-1] == 0
+
+
+def test_a_callback_that_comes_at_once_shows_that_the_queue_was_empty():
+    bench = Bench()
+    beats(bench, 8)
+    start_ms = bench.clockwork.passed_ms
+    for at_ms in (10, 40):  # four late ones, and after the first four one that comes at once
+        bench.clockwork.at(start_ms + at_ms, lambda: bench.attention.done(bench.clockwork.ticks_us()))
+        for _ in range(4):
+            bench.clockwork.at(start_ms + at_ms, bench.look)
+    bench.clockwork.at(start_ms + 30, bench.look)
+    bench.attention.rest(100)
+    assert bench.found == [False] * 4 + [True] + [False] * 4
+    assert bench.attention.beat(bench.clockwork.ticks_us()) == 0
+
+
+def test_a_glance_after_a_rest_is_shorter_than_a_millisecond():
+    for glance_us, prompt in ((0, True), (999, True), (1000, False)):
+        bench = Bench()
+        bench.attention.rest(20)
+        bench.clockwork.sleep_us(glance_us)
+        bench.look()
+        assert bench.found == [prompt], glance_us

@@ -96,3 +96,12 @@ def test_a_press_is_held_until_it_has_become_a_long_one():
     assert hand.button.held
     hand.hold(0, 1000)
     assert not hand.button.held
+
+
+def test_a_press_is_long_at_the_very_tick_that_is_three_seconds_after_its_first():
+    hand = Hand()
+    hand.hold(1, 500)
+    assert hand.hold(0, 3000) == []
+    assert hand.hold(0, 100) == [LONG]
+    assert hand.hold(0, 6900) == []
+    assert hand.hold(0, 100) == [VERY_LONG]

@@ -108,3 +108,17 @@ def test_a_floor_that_was_wrong_comes_down_when_the_source_has_been_consistent()
 
 def test_a_claim_of_a_season_ago_proves_nothing():
     assert floor_s(0, NOON, NOON + 101 * DAY_S, False) == (0, NOON + 101 * DAY_S)
+
+
+def test_certificates_are_judged_by_ntp_where_the_relay_says_nothing_else():
+    clock, _ = clock_of()
+    assert not clock.judges
+    clock.learn(RELAY, NOON)
+    assert not clock.judges, "its word comes over the connection that is to be judged"
+    clock.learn(NTP, NOON + 60)
+    assert clock.judges
+    clock.learn(RELAY, NOON + DAY_S)
+    assert not clock.judges
+    clock, _ = clock_of()
+    clock.learn(NTP, NOON)
+    assert clock.judges

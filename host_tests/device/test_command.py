@@ -4,6 +4,7 @@ from house import House
 
 from wearmeter.exchange import wire
 from wearmeter.panel import light
+from wearmeter.state import events
 
 
 def test_a_command_replaces_by_the_same_rules_and_in_the_same_sequence():
@@ -95,3 +96,26 @@ def test_a_flood_of_report_now_makes_no_more_than_one_report_for_each_answer_tha
     for number in range(1, 300):
         house.say(wire.COMMAND, number, wire.REPORT_NOW)
     assert house.state.numbers.next_sequence - first == 2
+
+
+def test_a_report_is_asked_for_at_most_once_in_two_seconds():
+    house = House("now")
+    house.learn_time()
+    house.go(5000)
+    house.command(1, wire.REPORT_NOW, 0, 0)
+    assert house.answers() == [(1, wire.DONE)]
+    reports = len(house.queued(wire.REPORT))
+    assert not house.state.apply((events.COMMANDED, 2, wire.REPORT_NOW, 0, 0)) and not house.answers()
+    house.go(2000)
+    house.command(2, wire.REPORT_NOW, 0, 0)
+    assert house.answers() == [(2, wire.DONE)] and len(house.queued(wire.REPORT)) == reports + 1
+
+
+def test_a_number_that_no_relay_can_have_come_to_is_refused_and_does_not_block_those_after_it():
+    """Row 20: a huge command number blocked all later ones."""
+    house = House("huge")
+    for number, result in ((0xFFFFFFFF, wire.REFUSED), (1000001, wire.REFUSED), (1000000, wire.DONE)):
+        house.command(number, wire.REPLACED, 1, 1)
+        assert house.answers() == [(number, result)], number
+    house.command(1000001, wire.UNDO, 1, 2)
+    assert house.answers() == [(1000001, wire.DONE)]

@@ -310,3 +310,29 @@ def test_looks_allocate_nothing():
         for _ in range(5):
             locked(look, clockwork.ticks_us())
     assert speed.power == 555 and source.power > 1000
+
+
+def test_an_input_that_knows_only_on_and_off_runs_at_a_thousand():
+    clockwork = Clockwork()
+    made = HardwareInput(lambda: 50, Pin(1), 1, HOURS_6, clockwork.ticks_us, ticks_diff)
+    weighted = WeightedInput(made, [(0, 1000), (1000, 2000), (1001, 0)])
+    clockwork.go(100)
+    assert weighted.sample(clockwork.ticks_us()) == 100
+
+
+def test_the_chips_own_meter_is_not_believed_after_more_than_fifteen_seconds():
+    for gap_ms, ran_ms in ((15000, 14000), (15001, 0)):
+        clockwork = Clockwork()
+        made = HardwareInput(lambda: 14000, Pin(1), 1, HOURS_6, clockwork.ticks_us, ticks_diff)
+        clockwork.go(100)
+        made.sample(clockwork.ticks_us())
+        clockwork.go(gap_ms)
+        assert made.sample(clockwork.ticks_us()) == ran_ms
+
+
+def test_a_pulse_that_is_not_there_is_no_speed_and_one_too_short_to_time_is():
+    for low_us, high_us, hz in ((-1, 50, 0), (50, -2, 0), (0, 50, 20000), (50, 0, 20000), (0, 0, 1000000)):
+        found = [300, low_us, high_us]
+        measure = Timed(lambda level, longest_us: found.pop(0)).measure
+        assert measure() == hz, (low_us, high_us)
+    assert Timed(lambda level, longest_us: -2).measure() == 0

@@ -208,3 +208,13 @@ def test_the_queue_may_change_under_the_loop_while_it_looks_for_the_oldest():
 
     unit.state.queue.first = interrupted
     assert unit.device.exchange._first().sequence == 2
+
+
+def test_each_message_has_its_own_three_tries():
+    unit = Unit("tries")
+    unit.report()
+    unit.go(32000)
+    assert [message[3] for message in unit.link.take()] == [1, 1, 1]
+    unit.ack(1)
+    unit.go(16000)
+    assert [message[3] for message in unit.link.take()] == [2, 2]

@@ -126,3 +126,18 @@ def test_a_record_that_cannot_be_kept_or_read_stops_nothing():
         unit.kept = kept
         unit.on()
         unit.guard.settle(100)
+
+
+def test_the_text_of_a_crash_is_the_room_and_the_last_hundred_characters_at_most():
+    unit = Unit()
+    unit.guard.note("panel", "-" * 500 + "the end", 5)
+    assert unit.guard.text == "panel: " + "-" * 86 + "the end"
+
+
+def test_the_passing_of_calm_time_is_written_once_a_minute():
+    unit = Unit()
+    unit.crash()
+    saves = unit.record.saves
+    for tenth in range(5990):
+        unit.guard.settle(tenth // 10)
+    assert unit.record.saves - saves == 9

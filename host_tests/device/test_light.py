@@ -2,6 +2,7 @@
 
 from house import House
 
+from wearmeter.device.testing import install, product
 from wearmeter.inputs.testing import Pin
 from wearmeter.panel import light
 from wearmeter.panel.pixel import Pixel
@@ -61,3 +62,36 @@ def test_a_pixel_stands_in_for_an_leds_pin():
     pixel.value(1)
     pixel.value(0)
     assert shown == [[0, 40, 0], (0, 0, 0)]
+
+
+def shown(pattern):
+    """A pattern as a person sees it: a letter for each tenth of a second."""
+    pin = Pin()
+    made = light.Light(pin, 1)
+    made.play(pattern)
+    return "".join(["_#"[level] for level in seen(made, pin, 40)]).rstrip("_")
+
+
+def test_the_light_says_what_the_owner_was_told_it_says():
+    """README, "What the light says"."""
+    assert shown(light.REPLACED) == "#" * 20
+    assert shown(light.UNDONE) == "##__##__##"
+    assert shown(light.REFUSED) == "#_#_#_#_#_#_#_#"
+    assert shown(light.STATE_GOOD) == "#####"
+    assert shown(light.STATE_SOON) == "#####_____#####"
+    assert shown(light.STATE_DUE) == "#####_____#####_____#####"
+    assert shown(light.FAULT) == "#_#_____#_#"
+
+
+def test_a_products_pixel_lights_in_its_colour_and_goes_dark():
+    fields = product()
+    fields[5] = ["status_led", 1, [0, 40, 0]]
+    house = House("pixel")
+    install("product", fields, house.root)
+    house.cut()
+    house.button(1).level = 0
+    house.go(1000)
+    house.button(1).level = 1
+    house.go(3000)
+    changes = [color for at, color in enumerate(house.board.shown) if not at or color != house.board.shown[at - 1]]
+    assert [list(color) for color in changes] == [[0, 0, 0], [0, 40, 0]] * 2 + [[0, 0, 0]]

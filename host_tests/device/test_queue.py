@@ -19,8 +19,8 @@ def report(made, sequence, utc_s=UTC_S, epoch=E):
     made.add(wire.REPORT, epoch, sequence, (utc_s, utc_s, 5), 0, cbor.encode([1, 9, 1, 9, 2, 7, 1, 7]))
 
 
-def replacement(made, sequence, part=1, uptime_s=5):
-    tail = b"".join([cbor.encode(field) for field in (part, 2, 5, 5, 0)])
+def replacement(made, sequence, part=1, uptime_s=5, generation=2):
+    tail = b"".join([cbor.encode(field) for field in (part, generation, 5, 5, 0)])
     made.add(wire.REPLACEMENT, E, sequence, (UTC_S, UTC_S, uptime_s), 0, tail)
 
 
@@ -170,3 +170,38 @@ def test_which_kinds_wait_is_known():
     assert made.waits(wire.REPLACEMENT) and not made.waits(wire.ANSWER)
     made.acknowledge(E, 1)
     assert not made.waits(wire.REPLACEMENT), "what is acknowledged does not wait"
+
+
+def told(made):
+    return [(entry.sequence, entry.part) for entry in made.entries() if entry.told]
+
+
+def test_the_newest_told_replacement_of_each_part_stays_whatever_its_id():
+    for one, other in ((1, 2), (23, 24), (200, 201)):
+        made = box()
+        for sequence, part in ((1, one), (2, other), (3, one)):
+            replacement(made, sequence, part, generation=30)
+            made.acknowledge(E, sequence)
+        assert told(made) == [(2, other), (3, one)]
+
+
+def test_a_report_that_stands_for_others_coalesces_with_the_one_before_them():
+    made = box()
+    report(made, 4)
+    made.add(wire.REPORT, E, 9, (UTC_S, UTC_S, 5), 0, b"\x80", 4)  # it stands for 5 to 8
+    for sequence in range(10, 500):
+        report(made, sequence)
+    first = made.first()
+    assert first.sequence - first.merged == 4 and first.merged >= 5
+    lowest = 4
+    for entry in made.entries():
+        assert entry.sequence - entry.merged == lowest
+        lowest = entry.sequence + 1
+
+
+def test_a_message_with_a_new_number_stands_for_itself_alone():
+    made = box()
+    made.add(wire.REPORT, E, 9, (UTC_S, UTC_S, 5), 0, b"\x80", 4)
+    report(made, 3, epoch=E - 1)
+    assert made.renumber(E, 70) == 71
+    assert [(entry.sequence, entry.merged) for entry in made.entries()] == [(70, 0), (3, 0)]

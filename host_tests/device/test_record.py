@@ -369,3 +369,27 @@ def test_a_flash_that_reads_differently_each_time_is_an_error_not_a_count():
 
     again.record._read = moody
     assert "differently" in raises(OSError, again.load)
+
+
+def test_two_saves_to_one_copy_are_no_damage_to_the_other():
+    store = Store(fresh("apart"))
+    for number, again in ((1, False), (2, False), (3, True)):
+        assert store.save(b"%d" % number, again=again)
+    store = Store("t/apart")
+    assert store.load() == b"3" and not store.damaged
+    for number, again in ((4, False), (5, True), (6, True)):
+        assert store.save(b"%d" % number, again=again)
+    store = Store("t/apart")
+    assert store.load() == b"6"
+
+
+def test_a_backup_that_is_newer_than_the_files_is_the_one_that_counts():
+    backup = Backup()
+    store = Store(fresh("newer"), backup)
+    assert store.save(b"old") and store.save(b"new", backup=True)
+    os.remove("t/b/newer")
+    store = Store("t/newer", backup)
+    assert store.load() == b"new" and store.from_backup
+    assert store.save(b"newest")
+    store = Store("t/newer", backup)
+    assert store.load() == b"newest" and not store.from_backup

@@ -9,7 +9,7 @@ from wearmeter.device.testing import Clockwork, install, product, ticks_diff
 from wearmeter.exchange import wire
 from wearmeter.flash.record import FRAME_BYTES
 from wearmeter.flash.testing import MemoryRecord
-from wearmeter.state import clock, counts, events, faults
+from wearmeter.state import clock, counts, events, faults, ledger
 from wearmeter.state.state import LEDGER_BYTES, State
 
 
@@ -292,3 +292,99 @@ def test_a_queue_change_after_a_year_offline_makes_little_garbage():
         gc.enable()
         assert done and made <= 8192, "%s: %d bytes" % (name, made)
         print("garbage of", name, made)
+
+
+def test_an_event_that_changes_nothing_says_so():
+    state = state_of()
+    assert not state.apply((events.UNDONE, 1)) and not state.apply((events.ACKNOWLEDGED, 7, 1))
+    assert state._ledger.saves == 0
+    state._ledger.refuse = True
+    before = state.version = 5
+    assert not state.apply((events.REPLACED, 1, 0))
+    assert state.version == before + 1, "who reads several values in a row sees that they went back"
+
+
+def test_the_last_generation_that_the_record_holds_is_the_last():
+    for generation, done in ((0xFFFE, True), (0xFFFF, False)):
+        state = state_of()
+        state.part(1).generation = generation
+        assert state.apply((events.REPLACED, 1, 0)) == done
+
+
+def test_the_ten_minutes_run_down_over_power_cuts():
+    house = House("countdown")
+    house.press(1)
+    house.wait(200)
+    house.cut()
+    assert 390 <= house.part(1).replacement.left_s <= 430
+    house.wait(440)
+    assert house.part(1).replacement is None
+
+
+def test_the_moment_of_a_pending_replacement_is_kept_as_soon_as_the_time_is_known():
+    house = House("moment")
+    house.learn_time()
+    house.cut()
+    house.press(1)
+    pressed_s = house.true_s
+    kept = house.part(1).replacement
+    assert kept.not_after == 0, "the time is unknown"
+    house.learn_time()
+    house.cut(off_s=7200)
+    kept = house.part(1).replacement
+    assert kept.not_before == kept.not_after and abs(kept.not_after - pressed_s) <= 3
+
+
+def test_a_source_that_differs_by_two_seconds_is_not_worth_a_correction():
+    house = House("slack")
+    house.learn_time()
+    began_s = house.state.clock.boot_utc_s
+    house.go(5000)
+    house.learn_time(2)
+    assert house.state.clock.boot_utc_s == began_s
+    house.learn_time(-2)
+    assert house.state.clock.boot_utc_s == began_s
+    house.learn_time(3)
+    assert abs(house.state.clock.boot_utc_s - began_s) in (2, 3, 4)
+    assert len([line for line in house.lines if line.startswith("wm clock")]) == 2
+
+
+def test_what_two_sources_agree_on_is_corrected_when_one_says_another_time():
+    house = House("agree")
+    for source in (clock.RELAY, clock.NTP):
+        house.learn_time(source=source)
+    assert house.state.clock.sure
+    house.learn_time(100 * DAY_S)
+    assert not house.state.clock.sure and house.state.clock.now() > house.true_s + 99 * DAY_S
+    house.learn_time()
+    assert house.state.clock.sure and abs(house.state.clock.now() - house.true_s) <= 2
+
+
+def test_a_relay_can_be_a_million_messages_ahead_and_no_more():
+    for ahead, believed in ((1000000, True), (1000001, False)):
+        state = state_of()
+        have = state.numbers.next_sequence + ahead
+        assert state.apply((events.WELCOMED, 7, have)) == believed
+        assert (state.numbers.next_sequence > have) == believed
+
+
+def test_thirteen_parts_are_one_too_many_and_one_that_no_product_names_is_let_go():
+    state = state_of(range(1, 13))
+    for place in range(12):
+        ran(state, place, 1000)
+    after = again(state, list(range(2, 13)) + [40])
+    assert [part.id for part in after._all] == list(range(2, 13)) + [40]
+    assert all([part.lifetime_ms == 1000 for part in after.parts[:-1]])
+
+
+def test_a_ledger_that_is_intact_and_cannot_be_true_is_not_believed():
+    state = state_of()
+    ran(state, 0, 1000)
+    assert state.apply((events.REPLACED, 1, 0))
+    kept = bytearray(state._ledger.kept)
+    for at in (ledger.QUEUE_AT - 432, 0):  # the first part's id, the epoch
+        spoilt = bytearray(kept)
+        spoilt[at : at + 4] = b"\xff\xff\xff\xff" if at else bytes(4)
+        state._ledger.kept = bytes(spoilt)
+        after = again(state)
+        assert after.faults.bits & faults.COPY_DAMAGED and after.part(1).generation == 1

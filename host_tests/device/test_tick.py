@@ -33,16 +33,20 @@ class Flash(MemoryRecord):
         self.erase_ms = erase_ms
         self.began = []
         self.ended = []
+        self.went_again = []
+        self.erased = []
         self.compactions = 0
 
     def save(self, size, backup=False, again=False):
         self.began.append(self.clockwork.passed_ms)
+        self.went_again.append(again)
         erases = 0
         if len(self.began) % 15 == 14 and not again:
             self.compactions += 1
             erases = 2 if self.compactions == 5 else 1
         self.clockwork.block(25 + erases * (105 + self.erase_ms))
         self.ended.append(self.clockwork.passed_ms)
+        self.erased.append(erases)
         super().save(size, backup, again)
 
 
@@ -178,7 +182,7 @@ def test_a_refused_save_is_tried_again_in_less_than_a_second():
     unit.flash.refuse = True
     before = len(unit.flash.began)
     unit.go(10000)
-    assert 10 <= len(unit.flash.began) - before <= 20
+    assert 11 <= len(unit.flash.began) - before <= 20
     assert [entry for entry in unit.state.queue.entries() if entry.faults & faults.WRITE_FAILED]
     unit.flash.refuse = False
     unit.go(1000)
@@ -359,3 +363,101 @@ def test_a_current_input_reads_the_adc():
             return Adc(1234)
 
     assert measure_current(Board(), "motor_current")() == 1234
+
+
+# ---- what the loop and the relay see
+
+
+def test_an_input_that_is_stuck_or_noisy_is_told_while_it_is():
+    house = House("inputs", max_on_ms=5000)
+    house.motor(2).set(1)
+    house.go(6000)
+    assert house.state.faults.bits == faults.INPUT_STUCK
+    house.motor(2).set(0)
+    house.go(100)
+    assert not house.state.faults.bits & faults.INPUT_STUCK
+    house.go(3000)
+    for _ in range(50):
+        house.motor(2).set(1)
+        house.motor(2).set(0)
+    house.go(100)
+    assert house.state.faults.bits & faults.INPUT_NOISY
+    house.go(7000)
+    assert not house.state.faults.bits & faults.INPUT_NOISY
+
+
+def test_a_unit_in_safe_mode_says_so_and_what_crashed_until_ten_minutes_have_passed():
+    house = House("safe")
+    house.guard.note("panel", "Traceback of something broken", 5)
+    house.guard.enter_safe_mode()
+    house.cut()
+    house.go(2000)
+    (told,) = house.queued(wire.FAULT)
+    assert told[5] == faults.SAFE_MODE | faults.CRASHED and told[6] == "panel: Traceback of something broken"
+    house.go(100)
+    assert house.guard.told
+    house.go(600000, 1000)
+    assert house.state.faults.bits == 0 and not house.guard.safe
+    assert house.queued(wire.FAULT)[-1][5] == 0
+
+
+def test_the_watchdog_bites_after_ninety_seconds_without_a_tick_or_a_turn():
+    house = House("dog")
+    assert house.board.dog.timeout_ms == 90000
+    house.board.timer.deinit()
+    house.device.step()
+    feeds = house.board.dog.feeds
+    for _ in range(10):
+        house.device.step()
+    assert house.board.dog.feeds == feeds, "no tick, no food"
+
+
+def test_what_waits_to_be_applied_comes_before_the_next_connection():
+    """The time that NTP tells judges the certificate of the connection that comes next."""
+    house = House("first")
+    steps = []
+    house.link.step = lambda now_ms: steps.append(now_ms) or 100
+    house.device.tick.post((events.TOLD_TIME, clock.NTP, house.true_s))
+    assert house.device.step() == 50 and not steps
+    house.go(100)
+    assert steps and house.device.step() == 100
+    house.link.online = True
+    house.device.tick.post((events.SAVE,))
+    del steps[:]
+    assert house.device.step() == 100 and steps, "a connection that is there goes on"
+
+
+def test_where_one_switch_powers_motor_and_chip_the_time_of_the_boot_is_counted():
+    """Row 10: 1.2 to 2.4 s a clean; and never more than booting takes."""
+    for since_ms, most_ms in ((1500, 1500), (50000, 20000)):
+        house = House("powered%d" % since_ms, powered_with_motor=True)
+        house.motor(1).level = 1
+        house.cut(zero_ms=since_ms)
+        assert most_ms <= house.part(1).lifetime_ms <= most_ms + 300, since_ms
+        assert house.part(2).lifetime_ms == 0
+    house = House("unpowered")
+    house.motor(1).level = 1
+    house.cut(zero_ms=1500)
+    assert house.part(1).lifetime_ms <= 300
+
+
+def test_a_copy_of_the_product_that_is_damaged_is_told():
+    house = House("copy")
+    with open(house.root + "/unit/a/product", "wb") as file:
+        file.write(b"nonsense")
+    house.cut()
+    house.go(2000)
+    assert house.queued(wire.FAULT)[-1][5:] == [faults.CONFIG_BAD, "a copy of the product was damaged"]
+    house.run(1, 3000)
+    assert house.part(1).lifetime_ms >= 2900
+
+
+def test_a_save_goes_again_where_the_one_before_has_compacted_and_only_then():
+    unit = Unit(45)
+    unit.motor.set(1)
+    unit.go(120000)
+    again = unit.flash.went_again
+    compacted = [at for at in range(len(again)) if at and again[at]]
+    assert len(compacted) >= 5
+    assert all([unit.flash.erased[at - 1] for at in compacted])
+    assert all([again[at + 1] for at in range(len(again) - 1) if unit.flash.erased[at]])

@@ -82,3 +82,22 @@ def test_integers_beyond_64_bits_and_unknown_types_are_refused():
     raises(TypeError, cbor.encode, {})
     assert cbor.decode(cbor.encode((1 << 64) - 1)) == (1 << 64) - 1
     assert cbor.decode(cbor.encode([-1, -300, True, False, None, b"x"])) == [-1, -300, True, False, None, b"x"]
+
+
+def test_a_length_that_the_input_cannot_have_is_refused_before_anything_is_made_for_it():
+    for head in (b"\x5a", b"\x7a", b"\x9a"):
+        for size in (b"\0\1\0\0", b"\xff\xff\xff\xff"):
+            assert raises(cbor.CborError, cbor.decode, head + size) == "byte 0: ends early"
+    assert raises(cbor.CborError, cbor.decode, b"\x82\x00\x82\x00") == "byte 2: ends early"
+
+
+def test_what_the_format_does_not_have_is_refused():
+    for data in (b"\xa0", b"\xc0\x00", b"\xf7", b"\xf9\0\0", b"\x9f\xff", b"\x5f\xff"):
+        raises(cbor.CborError, cbor.decode, data)
+    for first in range(28, 32):  # reserved lengths
+        raises(cbor.CborError, cbor.decode, bytes([first]) + b"\xff" * 128)
+    for depth, good in ((6, True), (7, False)):
+        data = b"\x81" * depth + b"\0"
+        assert good or raises(cbor.CborError, cbor.decode, data)
+        if good:
+            cbor.decode(data)

@@ -110,6 +110,8 @@ def _walk(
             if isinstance(child, (ast.FunctionDef, ast.ClassDef)):
                 where = f"{function}.{child.name}".lstrip(".")
                 within = isinstance(child, ast.FunctionDef)
+            elif isinstance(child, ast.arguments):
+                within = False  # Defaults are made at import.
             if isinstance(child, ast.stmt):
                 span = _span(child)
             for kind, new in _changes(child):

@@ -42,11 +42,11 @@ class Baseline:
     lines: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
 
     def covering(self, path: str, lines: range | None) -> list[str]:
-        """The tests that run one of these lines of a file (None: any of it), the quickest first."""
+        """The tests that run one of these lines of a file (None: all tests), the quickest first."""
         found = [
             test
             for test, seen in self.lines.items()
-            if any(where == path and (lines is None or line in lines) for where, line in seen)
+            if lines is None or any(where == path and line in lines for where, line in seen)
         ]
         return sorted(found, key=lambda test: self.seconds[test])
 

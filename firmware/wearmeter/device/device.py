@@ -69,10 +69,8 @@ class Device:
 
     def go_online(self, link, make_exchange, ntp=None):
         """From now on the loop speaks over `link`; `make_exchange(state, post, link, make_about, ...)`."""
-        clockwork = self._clockwork
-        self.exchange = make_exchange(
-            self.state, self.tick.post, link, self._about, clockwork.ticks_ms, clockwork.ticks_diff, self._log
-        )
+        diff = self._clockwork.ticks_diff
+        self.exchange = make_exchange(self.state, self.tick.post, link, self._about, diff, self._log)
         link.on_message = self.exchange.receive
         link.on_refused = lambda: self.tick.post((events.REFUSED_MESSAGE,))
         self.link = link

@@ -65,7 +65,6 @@ class Tick:
         self._hurries_ms = 0
         self._set_pause()
         self.count = 0
-        self.running = False
 
     def post(self, event):
         """From the loop: apply an event in one of the next ticks. Returns False where too many wait already."""
@@ -104,17 +103,15 @@ class Tick:
         now_us = self._ticks_us()
         late_us = self._attention.beat(now_us)
         state = self._state
-        running = stuck = noisy = False
+        stuck = noisy = False
         for item in self.inputs:
             source = item[0]
             ran_ms = source.sample(now_us, late_us)
             if ran_ms:
                 for place in item[1]:
                     state.ran(place, ran_ms)
-            running = running or source.on
             stuck = stuck or source.stuck
             noisy = noisy or source.noisy
-        self.running = running
         state.faults.set(faults.INPUT_STUCK, stuck)
         state.faults.set(faults.INPUT_NOISY, noisy)
         return late_us

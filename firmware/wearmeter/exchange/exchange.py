@@ -1,6 +1,6 @@
 """The dialogue with the relay: says hello, sends the queue in order, and passes on what the relay says as events.
 
-    exchange = Exchange(state, post, link, make_about, ticks_ms, ticks_diff)
+    exchange = Exchange(state, post, link, make_about, ticks_diff)
     exchange.step(now_ms)       # in each turn of the loop, before the link's step
 
 After connecting it publishes the status, whose answer is the relay's welcome: the relay's time, and what it has. Then
@@ -28,13 +28,12 @@ class Exchange:
     """Everything between the state and the link; runs in the loop only. `make_about()` returns the description: it is
     sent once in the life of a firmware, and half a kilobyte long."""
 
-    def __init__(self, state, post, link, make_about, ticks_ms, ticks_diff, log=print):
+    def __init__(self, state, post, link, make_about, ticks_diff, log=print):
         self._state = state
         self._post = post
         self._link = link
         self._make_about = make_about
         self._about_crc = crc32(make_about()) & 0xFFFFFFFF
-        self._ticks_ms = ticks_ms
         self._ticks_diff = ticks_diff
         self._log = log
         self._about_due = True
