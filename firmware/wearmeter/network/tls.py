@@ -181,7 +181,7 @@ def begins_s(certificate):
     if fields[0] >= 50:
         return 0  # An older root says nothing that our own floor does not.
     fields[0] += 2000
-    return time.mktime(tuple(fields + [0, 0])) - time.mktime((2000, 1, 1, 0, 0, 0, 0, 0)) + _UTC_2000_S
+    return time.mktime(tuple(fields + [0, 0, 0])) - time.mktime((2000, 1, 1, 0, 0, 0, 0, 0, 0)) + _UTC_2000_S
 
 
 def _open_value(data, at):

@@ -1,4 +1,4 @@
-"""One NeoPixel (WS2812) as the status LED: it stands in for the pin of drivers/led.py."""
+"""One NeoPixel (WS2812) as the status LED: it stands in for the pin of light.py."""
 
 
 class Pixel:
