@@ -6,7 +6,8 @@ from binascii import crc32
 from helpers import raises
 
 from wearmeter.device.testing import config, install, product
-from wearmeter.device.unit_files import SCHEMA, Config, NoProduct, Product, check, load
+from wearmeter.device.unit import Config, Product
+from wearmeter.device.unit_files import SCHEMA, NoProduct, check, load
 from wearmeter.exchange import cbor
 from wearmeter.flash.testing import Backup
 

@@ -290,7 +290,8 @@ class State:
 
     def _save(self, backup):
         ledger.encode(self._ledger.payload, self.numbers, self._all, self.queue.end)
-        self._ledger.save(self.queue.end, backup)
+        # The first one of a boot, too: a young unit would have no backup copy of it, and a new epoch where both are lost.
+        self._ledger.save(self.queue.end, backup or self._as_loaded)
         if self._ledger.refused:
             self.faults.raise_(faults.WRITE_FAILED)
         self._as_loaded = False
