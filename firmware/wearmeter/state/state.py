@@ -290,7 +290,7 @@ class State:
 
     def _save(self, backup):
         ledger.encode(self._ledger.payload, self.numbers, self._all, self.queue.end)
-        # The first one of a boot, too: a young unit would have no backup copy of it, and a new epoch where both are lost.
+        # The first one of a boot, too: without a backup copy a young unit that loses both begins a new epoch.
         self._ledger.save(self.queue.end, backup or self._as_loaded)
         if self._ledger.refused:
             self.faults.raise_(faults.WRITE_FAILED)
