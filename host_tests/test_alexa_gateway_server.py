@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +106,14 @@ def test_it_throttles_what_comes_too_fast(gateway: Gateway) -> None:
     assert [post(gateway, event()).status_code for _ in range(2)] == [202, 429]
     gateway.monotonic = lambda: 8.0
     assert post(gateway, event()).status_code == 202
+
+
+def test_what_was_still_to_be_answered_when_it_forgot_is_not_recorded(gateway: Gateway) -> None:
+    gateway.faults.append(Fault(202, delay_s=1.0))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(post, gateway, event())
+        while not gateway.arrivals:
+            time.sleep(0.01)
+        gateway.forget()
+        assert answer.result().status_code == 503
+    assert not gateway.accepted and not gateway.rejected

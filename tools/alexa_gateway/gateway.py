@@ -81,6 +81,7 @@ class Gateway:
         self.requests_per_s: float | None = None
         self.retry_after_s: int | None = None
         """What a 429 says of `Retry-After`."""
+        self._life = 0  # grows with each forget()
         self.arrivals: deque[float] = deque(maxlen=100_000)
         """When each request came, by `monotonic`."""
         self.monotonic: Callable[[], float] = time.monotonic
@@ -121,7 +122,8 @@ class Gateway:
         self._socket.close()
 
     def forget(self) -> None:
-        """Be as new: nothing accepted or refused yet, no fault ahead."""
+        """Be as new: nothing accepted or refused yet, no fault ahead. What is still to be answered is not recorded."""
+        self._life += 1
         for held in (self.faults, self.accepted, self.rejected, self._ids, self._recent, self.arrivals):
             held.clear()
         self.repeated, self.requests_per_s, self.retry_after_s, self.outage = 0, None, None, None
@@ -132,7 +134,10 @@ class Gateway:
         self.arrivals.append(self.monotonic())
         fault = self.faults.popleft() if self.faults else self.outage
         if fault is not None:
+            life = self._life
             await asyncio.sleep(fault.delay_s)
+            if life != self._life:
+                return Response(status_code=503)
             if fault.drip_s and not fault.after:
                 return _Drip(fault.status, fault.drip_s)
             if not fault.after:
