@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tools.relay.store import bulk, schema
 from tools.relay.store.store import Store
-from tools.relay.testing import Clock
 
 pytest_plugins = ["tools.relay.store.stores_for_tests"]
 ASIDE = ("device", "epoch", "sequence", "received_s", "reason", "payload")
 numbers = st.integers(0, (1 << 32) - 1)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    opened = Store(store_url, Clock())
-    yield opened
-    opened.close()
 
 
 def asides() -> st.SearchStrategy[list[tuple[Any, ...]]]:

@@ -25,13 +25,6 @@ ONLINE = wire.Online(5, EPOCH, 0, 0, 3, True, "0.1.0", 1, 0)
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    opened = Store(store_url, Clock())
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def relay(store_url: str, free_port: Callable[[], int]) -> Iterator[Relay]:
     with EmbeddedBroker(free_port()) as broker:
         running = Relay(Settings(broker=f"127.0.0.1:{broker.port}", store=store_url), lambda: float(NOW_S))

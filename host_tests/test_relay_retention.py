@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,6 @@ pytest_plugins = ["tools.relay.store.stores_for_tests"]
 DAY_S = 86400
 KEEP_S = 60 * DAY_S
 DAYS = 40
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(store_url: str, clock: Clock) -> Iterator[Store]:
-    opened = Store(store_url, clock)
-    yield opened
-    opened.close()
 
 
 def live(store: Store, clock: Clock, first_day: int, days: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy
@@ -19,18 +18,6 @@ from tools.relay.testing import ABOUT, EPOCH, NOW_S, Clock, replacement, report
 
 pytest_plugins = ["tools.relay.store.stores_for_tests"]
 ONLINE = wire.Online(5, EPOCH, 0, 0, 3, True, "0.1.0", 1, 0)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(store_url: str, clock: Clock) -> Iterator[Store]:
-    opened = Store(store_url, clock)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

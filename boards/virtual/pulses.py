@@ -24,8 +24,7 @@ class Wave:
 
     def edge_after(self, at_us):
         """The instant of the first level change after at_us, NEVER where there is none."""
-        edge_us = self.start_us + int((self.edges(at_us) + 1) * self.half_us)
-        return edge_us if edge_us <= self.end_us else NEVER
+        return self._edge_us(self.edges(at_us) + 1)
 
     def rising(self, edges):
         """How many of the first `edges` level changes were upward."""
@@ -33,7 +32,10 @@ class Wave:
 
     def next_edge_us(self):
         """The instant of the first edge nobody was told of."""
-        at_us = self.start_us + int((self.told + 1) * self.half_us)
+        return self._edge_us(self.told + 1)
+
+    def _edge_us(self, number):
+        at_us = self.start_us + int(number * self.half_us)
         return at_us if at_us <= self.end_us else NEVER
 
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: the fixture `store_url`, an empty database for each test, of each kind the relay runs on.
+"""A pytest plugin: `store_url`, an empty database for each test, of each kind the relay runs on, and a `store` on it.
 
 PostgreSQL is a cluster of the tests' own: made with Debian's initdb and pg_ctl under an unprivileged user, on a free
 loopback port, gone when they end. Where it cannot be made, the tests that want it are skipped with the reason.
@@ -22,6 +22,7 @@ import psycopg
 import pytest
 
 from tools.relay.store.store import Store
+from tools.relay.testing import Clock
 
 _numbers = itertools.count()
 
@@ -134,3 +135,17 @@ def store_url(request: pytest.FixtureRequest, empty_sqlite: Path, tmp_path: Path
         return f"sqlite:///{tmp_path}/relay.sqlite3"
     cluster: Cluster = request.getfixturevalue("postgresql")
     return cluster.url()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of `store`."""
+    return Clock()
+
+
+@pytest.fixture
+def store(store_url: str, clock: Clock) -> Iterator[Store]:
+    """A store on an empty database."""
+    opened = Store(store_url, clock)
+    yield opened
+    opened.close()
